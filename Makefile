@@ -1,0 +1,36 @@
+# Each command creates .venv where it is missing; nothing else is needed but Python 3.11.
+.DEFAULT_GOAL := help
+.PHONY: help book test html outputs sync lock venv
+SHELL := /bin/sh
+ARGS ?=
+
+# The first Python 3.11 on the path that can make virtual environments.
+find_python = for python in python3.11 python3 python; do \
+	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' \
+	2>/dev/null && break; done; \
+	$$python -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	|| { echo "Python 3.11 (with venv) is needed and was not found." >&2; exit 1; }
+
+help:  ## list the commands
+	@echo 'make book     run every chapter, then render the book to output/html'
+	@echo '              ARGS="-p seed 3 -p data_root DIR --only 05" reruns with parameters'
+	@echo 'make test     all tests, and every chapter compared with its committed outputs'
+	@echo '              ARGS="-k driver" goes to pytest'
+	@echo 'make html     render the committed notebooks to _build/html, warnings are errors'
+	@echo 'make outputs  re-execute the chapters and write the committed notebooks'
+	@echo '              ARGS="--only 05" one of them'
+	@echo 'make sync     bring the notebooks up to date with their .py, executing nothing'
+	@echo 'make lock     resolve requirements.in into requirements.lock and environment.yml'
+	@echo '              ARGS=--upgrade takes the newest versions'
+
+venv:
+	@$(find_python); $$python tools/environment.py install
+
+book html outputs sync: venv
+	@.venv/bin/python -m asclib.book $@ $(ARGS)
+
+test: venv
+	@.venv/bin/python -m pytest --nbval $(ARGS)
+
+lock:
+	@$(find_python); $$python tools/environment.py lock $(ARGS)

@@ -1,0 +1,273 @@
+"""A corpus of acoustic scenes: a folder in TAU layout, opened whole or refused with the reason.
+
+The layout is that of TAU Urban Acoustic Scenes 2022 Mobile (Zenodo 6337421); the embedded corpus
+and any other folder of that form are read by the same code. Scenes and devices are those of the
+challenge (asclib.settings); cities and locations may have any name.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+from asclib.corpus_index import CorpusError, Index, audio_files, read_index
+from asclib.settings import SAMPLE_RATE
+from asclib.store import progress
+
+__all__ = ["Corpus", "CorpusError", "read_audio"]
+
+VALIDATION_SHARE = 0.2  # of the recordings of each scene
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """The clips of a corpus and its splits. Made by `Corpus.open`.
+
+    Attributes:
+        root: the folder.
+        clips: one row a clip in the order of meta.csv, so that row i stands in line i + 2 there:
+            identifier (file name without suffix), filename ("audio/x.wav"), scene, city, location,
+            recording ("<scene>-<city>-<location>-<segment>", shared by parallel devices), slice
+            (int), device, split ("train", "test" or "unused").
+        subsets: per cent -> positions of the clips of that 2024 training subset; may be empty.
+        file_bytes: size of each audio file; None when the corpus was opened with files=False.
+    """
+
+    root: Path
+    clips: pd.DataFrame
+    subsets: Mapping[int, np.ndarray]
+    file_bytes: np.ndarray | None = None
+
+    @classmethod
+    def open(
+        cls, root: str | Path, *, on_error: str = "raise", files: bool = True
+    ) -> Corpus | pd.DataFrame:
+        """Read and check a folder in TAU layout.
+
+        Args:
+            root: the folder that holds meta.csv, evaluation_setup and audio.
+            on_error: "raise" stops a broken corpus. "report" returns a table of all its problems
+                instead of a corpus (columns file, row, problem, remedy; empty when all is well),
+                and to that end decodes every audio file too: minutes on the whole of TAU.
+            files: False reads the tables alone and looks for no audio.
+
+        Raises:
+            CorpusError: the first problem, naming file, row and remedy; a note says how many more.
+        """
+        if on_error not in ("raise", "report"):
+            raise ValueError(f"on_error is 'raise' or 'report', not {on_error!r}")
+        root = Path(root)
+        index = read_index(root)
+        problems, sizes = index.problems, None
+        if files:
+            sizes, missing = audio_files(root, index)
+            problems = problems + missing
+        if on_error == "report":
+            if files:
+                problems = problems + _audio_problems(root, index, sizes)
+            rows = [problem.args for problem in problems]
+            report = pd.DataFrame(rows, columns=["file", "row", "problem", "remedy"])
+            return report.astype({"row": "Int64"})
+        if problems:
+            if len(problems) > 1:
+                more = f"{len(problems) - 1} more: Corpus.open(root, on_error='report') lists them"
+                problems[0].add_note(more)
+            raise problems[0]
+        return cls(root, index.clips, index.subsets, sizes)
+
+    def split(self, name: str, subset: int | None = None) -> pd.DataFrame:
+        """The clips of one split; its index holds their positions in `clips`.
+
+        Args:
+            name: "train", "test" or "unused" as the corpus defines them; "fit" and "validation"
+                are the two parts of "train": whole locations, with all their devices, about a fifth
+                of the recordings of each scene to validation. A scene with a single location
+                stays in "fit". The choice depends on the names of the locations alone, not on the
+                order of rows.
+            subset: 5, 10, 25, 50 or 100: only the clips of "train", "fit" or "validation" that are
+                in the 2024 subset of that many per cent.
+
+        Raises:
+            ValueError: no such split, or a subset of a split that is not for training.
+            CorpusError: the corpus has no file for that subset.
+        """
+        if name not in ("train", "test", "unused", "fit", "validation"):
+            raise ValueError(f"no split {name!r}: choose train, test, unused, fit or validation")
+        own = name if name in ("test", "unused") else "train"
+        chosen = (self.clips["split"] == own).to_numpy()
+        if name in ("fit", "validation"):
+            held_out = places(self.clips).isin(self._validation_places).to_numpy()
+            chosen = chosen & (held_out if name == "validation" else ~held_out)
+        if subset is not None:
+            if own != "train":
+                raise ValueError(f"{name!r} has no subsets: they are parts of the training split")
+            if subset not in self.subsets:
+                file = f"evaluation_setup/split{subset}.csv"
+                remedy = "put the 2024 files split5.csv to split100.csv into evaluation_setup"
+                raise CorpusError(file, None, "is not in this corpus", remedy)
+            member = np.zeros(len(self.clips), dtype=bool)
+            member[self.subsets[subset]] = True
+            chosen = chosen & member
+        return self.clips[chosen]
+
+    def leakage(
+        self, one: str | pd.DataFrame = "train", other: str | pd.DataFrame = "test"
+    ) -> pd.DataFrame:
+        """What two sets of clips have in common, each a split's name or a clip table.
+
+        Returns: a row for clips, recordings, parallel (recordings heard by different devices on the
+        two sides), locations and cities, with the columns one and other (how many each has), shared
+        (how many both have) and clips (how many clips of `other` belong to a shared one).
+        """
+        one = self.split(one) if isinstance(one, str) else one
+        other = self.split(other) if isinstance(other, str) else other
+        keys = {
+            "clips": lambda table: table["identifier"],
+            "recordings": lambda table: table["recording"],
+            "parallel": lambda table: table["recording"],
+            "locations": places,
+            "cities": lambda table: table["city"],
+        }
+        heard = pd.concat([one, other]).groupby("recording")["device"].nunique()
+        rows = {}
+        for name, key in keys.items():
+            left, right = key(one), key(other)
+            shared = set(left) & set(right)
+            if name == "parallel":
+                shared = {recording for recording in shared if heard[recording] > 1}
+            rows[name] = (left.nunique(), right.nunique(), len(shared), right.isin(shared).sum())
+        columns = ["one", "other", "shared", "clips"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the clips, their splits and file sizes, whatever the order of rows.
+
+        Without sizes when the corpus was opened with files=False.
+        """
+        sizes = np.full(len(self.clips), -1) if self.file_bytes is None else self.file_bytes
+        columns = self.clips["filename"], self.clips["split"], sizes
+        lines = sorted("\t".join(map(str, clip)) for clip in zip(*columns, strict=True))
+        for percent, subset in sorted(self.subsets.items()):
+            lines += [f"subset {percent}", *sorted(self.clips["identifier"].iloc[subset])]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @functools.cached_property
+    def _validation_places(self) -> frozenset[str]:
+        recordings = self.split("train").drop_duplicates("recording")
+        counts = pd.crosstab(places(recordings), recordings["scene"])
+        return frozenset(_hold_out(counts))
+
+
+def places(clips: pd.DataFrame) -> pd.Series:
+    """The place of each clip, "<city>-<location>": the unit that must not be cut by a split."""
+    return clips["city"] + "-" + clips["location"]
+
+
+def _hold_out(counts: pd.DataFrame) -> list[str]:
+    """Choose places for validation.
+
+    Args: counts (places, scenes), recordings of each scene at each place.
+    Returns: names of places. They are visited in the order of a hash of their names; one is taken
+    when that brings the scenes nearer to VALIDATION_SHARE and leaves each of its scenes a place to
+    train on. Then a scene still without one takes the place that fits best.
+    """
+    order = sorted(counts.index, key=lambda place: hashlib.sha256(place.encode()).digest())
+    share = (counts / counts.sum()).loc[order].to_numpy()  # of its scene's recordings
+    left = (share > 0).sum(0)  # places each scene has for training
+    reached = np.zeros(share.shape[1])
+    taken: list[int] = []
+
+    def distance(row: int) -> float:
+        return np.abs(reached + share[row] - VALIDATION_SHARE).sum()
+
+    def free(row: int) -> bool:
+        return row not in taken and bool((left[share[row] > 0] > 1).all())
+
+    def take(row: int) -> None:
+        nonlocal reached, left
+        taken.append(row)
+        reached = reached + share[row]
+        left = left - (share[row] > 0)
+
+    for row in range(len(order)):
+        if free(row) and distance(row) < np.abs(reached - VALIDATION_SHARE).sum():
+            take(row)
+    for scene in range(share.shape[1]):
+        candidates = [row for row in np.flatnonzero(share[:, scene]) if free(row)]
+        if reached[scene] == 0 and candidates:
+            take(min(candidates, key=distance))
+    return [order[row] for row in taken]
+
+
+def read_audio(path: str | Path, *, row: int | None = None) -> np.ndarray:
+    """One clip: (44100,) float32, mono, one second at 44.1 kHz.
+
+    Reads what libsndfile reads: wav of 16, 24 or 32 bits or floats, and FLAC. Integers are scaled
+    to [-1, 1); 24 bits fit a float32 exactly.
+
+    Args: row, the clip's line in meta.csv, only to be named in an error.
+    Raises: CorpusError when the file is absent, empty, truncated or no audio, has another rate,
+    another length or more channels, holds NaN or infinity, or is silent throughout.
+    """
+    path = Path(path)
+
+    def error(problem: str, remedy: str = "fetch the file again") -> CorpusError:
+        return CorpusError(str(path), row, problem, remedy)
+
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise error("has zero bytes")
+        with soundfile.SoundFile(path) as file:
+            rate, channels, frames = file.samplerate, file.channels, file.frames
+            samples = file.read(dtype="float32", always_2d=True)
+    except FileNotFoundError:
+        remedy = "fetch it (complete the download), or remove its row from every table"
+        raise error("is absent", remedy) from None
+    except (soundfile.SoundFileError, OSError, RuntimeError) as reason:
+        raise error(f"cannot be read as audio ({str(reason).rstrip('.')})") from None
+    if rate != SAMPLE_RATE:
+        remedy = f"resample it to {SAMPLE_RATE} Hz, or fetch it again"
+        raise error(f"has a sample rate of {rate} Hz, not {SAMPLE_RATE} Hz", remedy)
+    if channels != 1:
+        remedy = "mix it down to one channel, or fetch it again"
+        raise error(f"has {channels} channels, not 1 (mono)", remedy)
+    if len(samples) < frames or _announced_bytes(path) > size:
+        raise error(f"is truncated: {len(samples)} samples, fewer than its header announces")
+    if len(samples) != SAMPLE_RATE:
+        problem = f"lasts {len(samples) / SAMPLE_RATE:.5g} s ({len(samples)} samples), not 1 s"
+        raise error(problem, f"cut the recording into clips of exactly {SAMPLE_RATE} samples")
+    if not np.isfinite(samples).all():
+        bad = int((~np.isfinite(samples)).sum())
+        raise error(f"holds {bad} samples that are NaN or infinite")
+    if not samples.any():
+        raise error("is silent throughout: all samples are zero", "fetch it again, or leave it out")
+    return samples[:, 0]
+
+
+def _announced_bytes(path: Path) -> int:
+    """The size a wav file's RIFF header gives for the whole file; 0 for other formats."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    return struct.unpack("<I", head[4:])[0] + 8 if head[:4] == b"RIFF" else 0
+
+
+def _audio_problems(root: Path, index: Index, sizes: np.ndarray) -> list[CorpusError]:
+    problems = []
+    present = np.flatnonzero(sizes > 0)
+    for clip in progress(present, total=len(present), label="audio"):
+        name = index.clips["filename"].iat[clip]
+        try:
+            read_audio(root / name, row=index.rows[clip])
+        except CorpusError as error:
+            problems.append(CorpusError(name, error.row, error.problem, error.remedy))
+    return problems

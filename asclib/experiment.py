@@ -1,0 +1,252 @@
+"""An experiment: one corpus, one profile, one seed, and every network trained on them.
+
+A chapter asks for what it needs; what is missing is built, stored and found again the next time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from asclib import features, settings, synthesis, teacher, training
+from asclib.corpus import Corpus
+from asclib.distillation import TECHNIQUES, Answers, distill
+from asclib.features import LogMel
+from asclib.networks import TMSIC
+from asclib.store import artefact, progress, write_atomic
+from asclib.teacher import OneVsAllTeacher
+from asclib.training import Clips
+
+# Loky replaces a worker whose memory has grown, as it does with every network; no job is lost.
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+
+MEMBERS = tuple(f"member_{scene}" for scene in settings.SCENES)
+
+
+class Experiment:
+    """Everything a chapter can ask for, built on first use.
+
+    Args:
+        profile: "quick", "study" or "tau": how much effort (asclib.settings.PROFILES); or a Profile.
+        data_root: a folder in TAU layout; None renders and uses the embedded corpus.
+        seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
+    """
+
+    def __init__(
+        self,
+        profile: str | settings.Profile = "quick",
+        data_root: str | Path | None = None,
+        seed: int = 0,
+    ):
+        self.profile = settings.profile(profile) if isinstance(profile, str) else profile
+        self.data_root = None if data_root is None else str(Path(data_root).expanduser().resolve())
+        self.seed = seed
+
+    # ---- data ------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def corpus(self) -> Corpus:
+        """The corpus of this experiment, opened and validated."""
+        if self.data_root is not None:
+            return Corpus.open(self.data_root)
+        size = self.profile.corpus
+        folder = artefact(
+            "corpus",
+            asdict(size),
+            lambda folder: synthesis.render(folder, size),
+            code=(synthesis.render,),
+        )
+        return Corpus.open(folder)
+
+    @functools.cached_property
+    def _features(self) -> Path:
+        log_mel = LogMel.tmsic()
+        return artefact(
+            "features",
+            {"corpus": self.corpus.fingerprint, "log_mel": "tmsic"},
+            lambda folder: features.extract(
+                self.corpus, log_mel, folder, workers=training.cores()
+            ),
+            code=(features.extract, LogMel),
+        )
+
+    def table(self, split: str) -> pd.DataFrame:
+        """The clip table of "fit", "validation", "train" or "test"; row i is row i of `clips(split)`."""
+        return self.corpus.split(split)
+
+    def clips(self, split: str) -> Clips:
+        """Features and labels of one split, in memory: (n, 1, 140, 8) log-mel in nepers."""
+        table = self.table(split)
+        x = torch.from_numpy(np.array(features.load(self._features, table)))
+        labels = torch.tensor([settings.SCENES.index(scene) for scene in table["scene"]])
+        return Clips(x, labels, table["identifier"].to_numpy())
+
+    # ---- networks --------------------------------------------------------------------------
+
+    def student(self) -> TMSIC:
+        """TMSIC trained on the labels alone."""
+        return self._load(TMSIC(), "student")
+
+    def member(self, scene: str) -> TMSIC:
+        """The one-vs-all network of one scene, [scene, others]."""
+        return self._load(TMSIC(n_classes=2), f"member_{scene}")
+
+    def teacher(self) -> OneVsAllTeacher:
+        """The ten members fused and fine-tuned."""
+        self.build(*MEMBERS)
+        blank = OneVsAllTeacher([TMSIC(n_classes=2) for _ in settings.SCENES])
+        return self._load(blank, "teacher")
+
+    def distilled(self, technique: str) -> TMSIC:
+        """TMSIC taught by the teacher through one of the techniques."""
+        return self._load(TMSIC(), technique)
+
+    def history(self, name: str) -> pd.DataFrame:
+        """The epochs of one training: "student", "member_<scene>", "teacher" or a technique."""
+        return pd.read_csv(self._trained(name) / "history.csv")
+
+    def wall_seconds(self, name: str) -> float:
+        """How long that training took where it was built, in seconds."""
+        return json.loads((self._trained(name) / "wall.json").read_text())["seconds"]
+
+    def build(self, *names: str) -> None:
+        """Train several of this experiment's networks side by side; see `build`."""
+        build([(self, name) for name in names])
+
+    def answers(self) -> Answers:
+        """The teacher's logits on the clips students learn from, computed once."""
+
+        def build(folder: Path) -> None:
+            clips = self.clips("fit")
+            logits = training.predict(self.teacher(), clips.x).numpy()
+            np.save(folder / "logits.npy", logits)
+            pd.DataFrame({"identifier": clips.identifiers}).to_csv(
+                folder / "identifiers.csv", index=False
+            )
+
+        fused = self._trained("teacher")
+        folder = artefact("answers", {"split": "fit"}, build, parents=(fused, self._features))
+        identifiers = pd.read_csv(folder / "identifiers.csv", dtype=str)["identifier"].to_numpy()
+        return Answers(identifiers, np.load(folder / "logits.npy"))
+
+    def _load(self, net: torch.nn.Module, name: str) -> torch.nn.Module:
+        net.load_state_dict(load_file(self._trained(name) / "weights.safetensors"))
+        return net.eval()
+
+    def _trained(self, name: str, only_look: bool = False) -> Path | None:
+        """The artefact of one training: weights.safetensors, history.csv, wall.json."""
+        parents, stages = (self._features,), ()
+        if name == "student":
+            run, plan = _train_student, self.profile.student
+        elif name in MEMBERS:
+            run, plan = _train_member, self.profile.member
+        elif name == "teacher":
+            run, plan = _train_fusion, self.profile.fusion
+            parents += tuple(self._trained(member) for member in MEMBERS)
+        elif name in TECHNIQUES:
+            stages = TECHNIQUES[name]
+            run, plan = functools.partial(_train_distilled, stages=stages), self.profile.stage
+            parents += (self._trained("teacher"),)
+        else:
+            known = ", ".join(["student", *MEMBERS, "teacher", *TECHNIQUES])
+            raise ValueError(f"no network {name!r}: choose one of {known}")
+
+        def build(folder: Path) -> None:
+            start = time.perf_counter()
+            net, history = run(self, name, plan, folder)
+            history.to_csv(folder / "history.csv", index=False)
+            weights = {key: value.contiguous() for key, value in net.state_dict().items()}
+            save_file(weights, folder / "weights.safetensors")
+            seconds = {"seconds": round(time.perf_counter() - start, 1)}
+            write_atomic(folder / "wall.json", json.dumps(seconds).encode())
+            for checkpoint in folder.rglob("checkpoint.pt"):
+                checkpoint.unlink()
+
+        recipe = {
+            "plan": asdict(plan),
+            "seed": self.seed,
+            "stages": [stage.settings() for stage in stages],
+            "clips": [self._fingerprint("fit"), self._fingerprint("validation")],
+        }
+        code = (run, *(stage.loss for stage in stages))
+        return artefact(name, recipe, None if only_look else build, code=code, parents=parents)
+
+    def _fingerprint(self, split: str) -> str:
+        names = "\n".join(self.table(split)["identifier"])
+        return hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def build(runs: list[tuple[Experiment, str]]) -> None:
+    """Train many networks side by side, one single-threaded process for each core.
+
+    Args: runs: pairs of an experiment and a network's name (see `Experiment.history`).
+    """
+    for experiment in dict.fromkeys(experiment for experiment, _ in runs):
+        experiment._features  # noqa: B018 - what several runs need is built before they part
+        if any(name in TECHNIQUES for owner, name in runs if owner is experiment):
+            experiment.answers()
+    missing = [run for run in runs if run[0]._trained(run[1], only_look=True) is None]
+    if not missing:
+        return
+    jobs = joblib.Parallel(n_jobs=training.cores(), return_as="generator_unordered")(
+        joblib.delayed(_build)(experiment.profile, experiment.data_root, experiment.seed, name)
+        for experiment, name in missing
+    )
+    for _ in progress(jobs, total=len(missing), label=f"{len(missing)} trainings"):
+        pass
+
+
+def _build(profile: settings.Profile, data_root: str | None, seed: int, name: str) -> None:
+    """One training in a worker process; the parent shows the progress, the worker is silent."""
+    os.environ["ASCLIB_PROGRESS"] = os.devnull
+    Experiment(profile, data_root, seed)._trained(name)
+
+
+def _train_student(experiment: Experiment, name: str, plan, folder: Path):
+    torch.manual_seed(experiment.seed)
+    net = TMSIC()
+    fit, validation = experiment.clips("fit"), experiment.clips("validation")
+    seed = experiment.seed
+    return net, training.train(net, fit, validation, plan, seed=seed, folder=folder, label=name)
+
+
+def _train_member(experiment: Experiment, name: str, plan, folder: Path):
+    scene = MEMBERS.index(name)
+    seed = experiment.seed * len(MEMBERS) + scene
+    torch.manual_seed(seed)
+    net = TMSIC(n_classes=2)
+    fit, validation = (
+        clips._replace(labels=teacher.one_vs_all(clips.labels, scene))
+        for clips in (experiment.clips("fit"), experiment.clips("validation"))
+    )
+    return net, training.train(net, fit, validation, plan, seed=seed, folder=folder, label=name)
+
+
+def _train_fusion(experiment: Experiment, name: str, plan, folder: Path):
+    torch.manual_seed(experiment.seed)
+    net = OneVsAllTeacher([experiment.member(scene) for scene in settings.SCENES])
+    fit, validation = experiment.clips("fit"), experiment.clips("validation")
+    seed = experiment.seed
+    return net, training.train(net, fit, validation, plan, seed=seed, folder=folder, label=name)
+
+
+def _train_distilled(experiment: Experiment, name: str, plan, folder: Path, *, stages):
+    torch.manual_seed(experiment.seed)
+    net = TMSIC()
+    fit, validation = experiment.clips("fit"), experiment.clips("validation")
+    history = distill(
+        net, experiment.answers(), fit, validation, stages, plan, seed=experiment.seed, folder=folder
+    )
+    return net, history

@@ -1,0 +1,99 @@
+"""One look for all figures: readable in print, in grey and by colour-blind readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.font_manager  # noqa: F401 - the font cache speaks up here and not inside a cell
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from asclib.settings import DEVICES, SCENES
+
+SCENE_LABELS = tuple(scene.replace("_", " ") for scene in SCENES)
+SCENE_COLOURS = dict(zip(SCENES, sns.color_palette("tab10", len(SCENES)), strict=True))
+DEVICE_COLOURS = dict(zip(DEVICES, sns.color_palette("colorblind", len(DEVICES)), strict=True))
+INK, ACCENT, MUTED = "#1f3b5c", "#c44e31", "#9aa5b1"
+
+
+def use_style() -> None:
+    """Set the book's style; call it once, in a chapter's first cell."""
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        palette="colorblind",
+        rc={
+            "figure.figsize": (7, 3.2),
+            "figure.dpi": 110,
+            "savefig.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "font.size": 10,
+        },
+    )
+
+
+def spectrogram(ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12.0) -> None:
+    """One clip's log-mel (mel, frames) in nepers, mel bands upwards; `span` nepers below the loudest."""
+    top = float(np.max(log_mel))
+    image = ax.imshow(
+        log_mel, origin="lower", aspect="auto", cmap="magma", vmin=top - span, vmax=top,
+        interpolation="nearest",
+    )  # fmt: skip
+    ax.set(title=title, xlabel="frame", ylabel="mel band")
+    ax.grid(False)
+    ax.figure.colorbar(image, ax=ax, label="nepers", pad=0.02)
+
+
+def intervals(
+    ax: Axes,
+    names: Sequence[str],
+    values: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    *,
+    colour: str = INK,
+    offset: float = 0.0,
+    label: str | None = None,
+) -> None:
+    """A dot with its interval for each name, the first on top. `offset` moves a second series down."""
+    rows = np.arange(len(names)) + offset
+    values = np.asarray(values, float)
+    spread = np.abs(np.vstack([values - np.asarray(low), np.asarray(high) - values]))
+    ax.errorbar(values, rows, xerr=spread, fmt="o", color=colour, capsize=3, ms=5, label=label)
+    ax.set_yticks(np.arange(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+
+
+def confusion(ax: Axes, matrix: np.ndarray, title: str = "") -> None:
+    """A confusion matrix (true, predicted) as a share of each true scene's clips, in per cent."""
+    total = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    sns.heatmap(
+        100 * matrix / total, ax=ax, cmap="Blues", vmin=0, vmax=100, annot=True, fmt=".0f",
+        annot_kws={"size": 7}, cbar=False, square=True,
+        xticklabels=SCENE_LABELS, yticklabels=SCENE_LABELS,
+    )  # fmt: skip
+    ax.set(title=title, xlabel="predicted", ylabel="true")
+    ax.tick_params(labelsize=8)
+
+
+def learning_curves(axes: Sequence[Axes], history: pd.DataFrame, label: str, colour=INK) -> None:
+    """Training and validation loss on the first axis, validation macro accuracy on the second."""
+    epochs = np.arange(1, len(history) + 1)
+    loss, accuracy = axes
+    loss.plot(epochs, history["loss"], color=colour, ls=":", label=f"{label}, training")
+    loss.plot(epochs, history["validation_loss"], color=colour, label=f"{label}, validation")
+    accuracy.plot(epochs, 100 * history["validation_accuracy"], color=colour, label=label)
+    loss.set(xlabel="epoch", ylabel="loss")
+    accuracy.set(xlabel="epoch", ylabel="validation macro accuracy (%)")
+
+
+def show(figure: plt.Figure) -> None:
+    """Show a figure and close it, so that a cell leaves one picture and no repr."""
+    plt.show()
+    plt.close(figure)

@@ -1,0 +1,96 @@
+"""The names of the field and the three profiles a chapter can run under.
+
+A profile says how much effort to spend; it never changes what is done. `quick` and `study` run on the
+embedded corpus unless a `data_root` is given, `tau` is the authors' own schedule for the full data set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+SAMPLE_RATE = 44_100  # hertz, of every recording of the challenge
+SCENES = (
+    "airport", "bus", "metro", "metro_station", "park",
+    "public_square", "shopping_mall", "street_pedestrian", "street_traffic", "tram",
+)  # fmt: skip
+SEEN_DEVICES = ("a", "b", "c", "s1", "s2", "s3")
+UNSEEN_DEVICES = ("s4", "s5", "s6")
+DEVICES = SEEN_DEVICES + UNSEEN_DEVICES
+
+
+@dataclass(frozen=True)
+class CorpusSize:
+    """How many clips the embedded corpus holds in its training and test splits, and its seed."""
+
+    train: int
+    test: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one network is trained: Adam, and the epoch that is kept.
+
+    `schedule` is "constant" (the authors') or "one_cycle" (Smith & Topin 2018, arXiv 1708.07120:
+    the rate climbs for the first 30 % of the steps and then falls to zero, so that few epochs suffice).
+    `patience` counts epochs without a better `monitor` before stopping; None never stops early.
+    `statistics_momentum` is BN's during training: a running average that moves by 1 % a step (the
+    authors') needs some hundreds of steps to catch up, which a short run does not have to spare.
+    `monitor` names the validation figure whose best epoch is kept: "accuracy" (macro) or "loss".
+    """
+
+    epochs: int
+    learning_rate: float = 1e-3
+    batch_size: int = 64
+    schedule: str = "one_cycle"
+    patience: int | None = None
+    monitor: str = "accuracy"
+    statistics_momentum: float = 0.01
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One effort level: corpus size, and the training of student, members, fusion and one stage."""
+
+    name: str
+    corpus: CorpusSize
+    student: Training
+    member: Training
+    fusion: Training
+    stage: Training
+
+
+def _profile(name: str, size: CorpusSize, epochs: int, member: int, fusion: int, **common) -> Profile:
+    student = Training(epochs, **common)
+    return Profile(
+        name,
+        size,
+        student=student,
+        member=replace(student, epochs=member, monitor="loss", label_smoothing=0.1),
+        fusion=replace(student, epochs=fusion, learning_rate=1e-4),
+        stage=student,
+    )
+
+
+PROFILES = {
+    "quick": _profile(
+        "quick", CorpusSize(1_200, 600), epochs=12, member=7, fusion=2,
+        batch_size=32, learning_rate=3e-3, statistics_momentum=0.1,
+    ),
+    "study": _profile(
+        "study", CorpusSize(6_000, 2_000), epochs=20, member=10, fusion=2,
+        learning_rate=3e-3, statistics_momentum=0.05,
+    ),
+    "tau": _profile(
+        "tau", CorpusSize(139_620, 29_680), epochs=200, member=200, fusion=200,
+        schedule="constant", patience=20,
+    ),
+}  # fmt: skip
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name. Raises ValueError naming the profiles there are."""
+    if name not in PROFILES:
+        raise ValueError(f"no profile {name!r}: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]

@@ -1,0 +1,180 @@
+"""The study runs: every system, several seeds, and the committed results the prose quotes.
+
+    python -m asclib.study scoreboard --seeds 0 1 2
+    python -m asclib.study dataset
+
+Everything trained lands in the store, so a run that was cut off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+
+from asclib.distillation import TECHNIQUES
+from asclib.evaluation import calibration, compare, evaluate
+from asclib.experiment import MEMBERS, Experiment, build
+from asclib.quantization import simulate
+from asclib.store import PROJECT, write_atomic
+from asclib.study_data import dataset
+from asclib.teacher import unfused_logits
+from asclib.training import predict
+
+PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
+
+
+def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tensor) -> dict:
+    """Test logits (clips, 10) of each system: the networks named, the two teachers, int8 students."""
+    teacher = experiment.teacher()
+    answers = {
+        "teacher_unfused": unfused_logits(predict(teacher, x, teacher.member_logits)),
+        "teacher": predict(teacher, x),
+    }
+    for name in ("student", *names):
+        net = experiment.student() if name == "student" else experiment.distilled(name)
+        answers[name] = predict(net, x)
+        answers[f"{name}_int8"] = predict(simulate(net), x)
+    return answers
+
+
+def paired(ours: list[np.ndarray], base: list[np.ndarray], clips: pd.DataFrame) -> dict[str, Any]:
+    """The difference of two systems trained with the same seeds, with both of its uncertainties.
+
+    Args: lists over seeds of probabilities (clips, 10).
+    Returns: mean difference of macro accuracy; its 95 % interval over recordings, all seeds pooled
+        (would other test recordings say the same?) and its 95 % t interval over seeds (would other
+        trainings?), null with a single seed.
+    """
+    pooled = compare(
+        np.concatenate(base), np.concatenate(ours), pd.concat([clips] * len(base), ignore_index=True)
+    )
+    each = [compare(b, o, clips, resamples=1).accuracy for b, o in zip(base, ours, strict=True)]
+    half = None
+    if len(each) > 1:
+        half = float(stats.t.ppf(0.975, len(each) - 1) * np.std(each, ddof=1) / len(each) ** 0.5)
+    return asdict(pooled) | {
+        "accuracy_per_seed": each,
+        "seeds_low": None if half is None else float(np.mean(each) - half),
+        "seeds_high": None if half is None else float(np.mean(each) + half),
+    }
+
+
+def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[str, Any]:
+    """Scores of every system and seed on the test split, pooled scores, and paired differences."""
+    clips = experiments[0].table("test")
+    test = experiments[0].clips("test")
+    probabilities: dict[str, list[np.ndarray]] = {}
+    rows, curves = [], []
+    for experiment in experiments:
+        for name, logits in system_logits(experiment, names, test.x).items():
+            answer = logits.double().softmax(1).numpy()
+            probabilities.setdefault(name, []).append(answer)
+            score = evaluate(answer, clips, resamples=1)
+            rows.append(
+                {
+                    "system": name,
+                    "seed": experiment.seed,
+                    "accuracy": score.overall.accuracy,
+                    "log_loss": score.overall.log_loss,
+                    "unseen_accuracy": score.unseen and score.unseen.accuracy,
+                    "calibration_error": calibration(answer, test.labels.numpy()).error,
+                }
+            )
+        for name in ("student", *MEMBERS, "teacher", *names):
+            history = experiment.history(name)
+            curves.append(
+                {
+                    "network": name,
+                    "seed": experiment.seed,
+                    "wall_seconds": experiment.wall_seconds(name),
+                    **{column: history[column].round(5).tolist() for column in history},
+                }
+            )
+    every_seed = pd.concat([clips] * len(experiments), ignore_index=True)
+    scores = {
+        name: evaluate(np.concatenate(answers), every_seed)
+        for name, answers in probabilities.items()
+    }
+    differences = [
+        {"system": name, "base": base, **paired(probabilities[name], probabilities[base], clips)}
+        for name in probabilities
+        for base in ("student", "teacher_unfused", "response", name.removesuffix("_int8"))
+        if name != base and base in probabilities
+    ]
+    return {
+        "clips": {split: len(experiments[0].table(split)) for split in ("fit", "validation", "test")},
+        "seeds": [experiment.seed for experiment in experiments],
+        "runs": rows,
+        "pooled": {name: score.table().round(5).to_dict("records") for name, score in scores.items()},
+        "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
+        "differences": differences,
+        "curves": curves,
+    }
+
+
+def provenance(experiment: Experiment) -> dict[str, Any]:
+    """What made the results: settings, versions, processor. No dates, no paths."""
+    return {
+        "profile": asdict(experiment.profile),
+        "corpus": "embedded" if experiment.data_root is None else "given",
+        "techniques": {
+            name: [stage.settings() for stage in stages] for name, stages in TECHNIQUES.items()
+        },
+        "versions": {name: version(name).partition("+")[0] for name in PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train what is missing, then write `results/<name>.json`."""
+    parser = argparse.ArgumentParser(prog="python -m asclib.study", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    board = commands.add_parser("scoreboard", help="train every system and score it")
+    board.set_defaults(run=_scoreboard)
+    board.add_argument("--techniques", nargs="*", default=list(TECHNIQUES))
+    data = commands.add_parser("dataset", help="measure the corpus with a light classifier")
+    data.set_defaults(run=_dataset)
+    for command, seeds in ((board, 3), (data, 8)):
+        command.add_argument("--profile", default="study")
+        command.add_argument("--data-root", default=None)
+        command.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
+        command.add_argument("--output", type=Path, help="default: results/<command>.json")
+    options = parser.parse_args(arguments)
+    output = options.output or PROJECT / "results" / f"{options.command}.json"
+    results = options.run(options)
+    output.parent.mkdir(exist_ok=True)
+    write_atomic(output, (json.dumps(results, indent=1) + "\n").encode())
+
+
+def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    techniques = tuple(options.techniques)
+    for names in (("student", *MEMBERS), ("teacher",), techniques):
+        print("training", *names, file=sys.stderr, flush=True)
+        build([(experiment, name) for experiment in experiments for name in names])
+    return provenance(experiments[0]) | scoreboard(experiments, techniques)
+
+
+def _dataset(options: argparse.Namespace) -> dict[str, Any]:
+    experiment = Experiment(options.profile, options.data_root)
+    made_with = provenance(experiment)
+    kept = {name: made_with[name] for name in ("corpus", "versions", "python", "machine")}
+    return kept | dataset(experiment, options.seeds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""TEO-vATMSIC, the teacher: ten one-vs-all TMSIC bodies and a head that fuses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from asclib.networks import EMBEDDING, TMSIC
+
+
+def one_vs_all(labels: Tensor, scene: int) -> Tensor:
+    """Labels for the member of one scene: 0 for the scene itself, 1 for all others (the authors' order)."""
+    return (labels != scene).long()
+
+
+class OneVsAllTeacher(nn.Module):
+    """Ten two-way members whose embeddings, concatenated, feed one dense layer (519,770 parameters).
+
+    Members stay in inference mode while the head and they are trained (running statistics of BN,
+    no dropout), as the authors did; their weights move, their statistics do not.
+    Input (batch, 1, 140, 8) log-mel; output fused logits (batch, 10).
+    """
+
+    def __init__(self, members: Sequence[TMSIC]):
+        super().__init__()
+        if any(member.head.out_features != 2 for member in members):
+            raise ValueError("every member needs a two-way head, [class, others]: TMSIC(n_classes=2)")
+        self.members = nn.ModuleList(members)
+        # The published fused network drops the two-way heads: kept as buffers, they move and are saved
+        # with the teacher but are neither trained nor counted.
+        self.register_buffer("member_weight", torch.stack([m.head.weight.detach() for m in members]))
+        self.register_buffer("member_bias", torch.stack([m.head.bias.detach() for m in members]))
+        for member in members:
+            member.head = nn.Identity()
+        self.head = nn.Linear(EMBEDDING * len(members), len(members))
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def train(self, mode: bool = True) -> OneVsAllTeacher:
+        super().train(mode)
+        self.members.eval()
+        return self
+
+    def embed(self, x: Tensor) -> Tensor:
+        """The members' penultimate activations side by side, (batch, 2560)."""
+        return torch.cat([member.embed(x) for member in self.members], dim=1)
+
+    def member_logits(self, x: Tensor) -> Tensor:
+        """What each member says alone: (batch, 10, 2), the last axis [class, others]."""
+        embeddings = torch.stack([member.embed(x) for member in self.members], dim=1)
+        return torch.einsum("bme,mce->bmc", embeddings, self.member_weight) + self.member_bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.embed(x))
+
+
+def unfused_logits(member_logits: Tensor) -> Tensor:
+    """Ten logits from ten members without any fusion: the logit differences class minus others.
+
+    Their softmax is the posterior given that exactly one member is right and that members err
+    independently: p_k / (1 - p_k), normalised. Args: (batch, 10, 2). Returns: (batch, 10).
+    """
+    return member_logits[..., 0] - member_logits[..., 1]

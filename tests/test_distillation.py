@@ -1,0 +1,124 @@
+"""Stages are data; the teacher's answers are joined by identifier and never by position."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from test_training import FIT, PLAN, VALIDATION, same_weights
+
+from asclib.distillation import TECHNIQUES, Answers, Stage, distill, losses, objective
+from asclib.networks import TMSIC
+from asclib.training import macro_accuracy, predict, train
+
+ANSWERS = Answers(
+    FIT.identifiers, torch.randn(64, 4, generator=torch.Generator().manual_seed(3)).numpy()
+)
+
+
+def student():
+    torch.manual_seed(0)
+    return TMSIC(n_classes=4)
+
+
+def test_answers_are_joined_by_identifier():
+    order = np.random.default_rng(0).permutation(64)
+    shuffled = Answers(ANSWERS.identifiers[order], ANSWERS.logits[order])
+    torch.testing.assert_close(
+        shuffled.joined(FIT.identifiers), torch.from_numpy(ANSWERS.logits), rtol=0, atol=0
+    )
+
+
+def test_a_clip_without_an_answer_is_an_error_that_names_it():
+    short = Answers(ANSWERS.identifiers[:-1], ANSWERS.logits[:-1])
+    with pytest.raises(ValueError, match="no answer for clip63"):
+        distill(student(), short, FIT, VALIDATION, TECHNIQUES["response"], PLAN, seed=0)
+
+
+def test_more_answers_than_clips_is_an_error():
+    twice = Answers(np.repeat(ANSWERS.identifiers, 2), np.repeat(ANSWERS.logits, 2, axis=0))
+    with pytest.raises(ValueError, match="128 teacher answers for 64"):
+        twice.joined(FIT.identifiers)
+
+
+def test_the_objective_is_the_weighted_sum_it_says():
+    net, rows = student().eval(), torch.tensor([5, 1, 9, 30])
+    stage = Stage(losses.response, weight=0.7, hard=0.2, arguments={"temperature": 2.0})
+    logits = torch.from_numpy(ANSWERS.logits)
+    loss = objective(stage, logits)(net, rows, FIT.x[rows], FIT.labels[rows])
+    own = net(FIT.x[rows])
+    expected = 0.2 * F.cross_entropy(own, FIT.labels[rows]) + 0.7 * losses.response(
+        own, logits[rows], 2.0
+    )
+    torch.testing.assert_close(loss, expected)
+
+
+def test_only_the_hard_term_is_plain_training():
+    plain, distilled = student(), student()
+    train(plain, FIT, VALIDATION, PLAN, seed=0)
+    stage = Stage(losses.response, weight=0.0, hard=1.0)
+    distill(distilled, ANSWERS, FIT, VALIDATION, (stage,), PLAN, seed=0)
+    assert same_weights(plain, distilled)
+
+
+def test_two_stages_follow_each_other_over_the_same_student():
+    net, halfway = student(), student()
+    stages = TECHNIQUES["rrs"]
+    history = distill(net, ANSWERS, FIT, VALIDATION, stages, PLAN, seed=0)
+    first = distill(halfway, ANSWERS, FIT, VALIDATION, stages[:1], PLAN, seed=0)
+    assert history["stage"].tolist() == [0] * 3 + [1] * 3
+    assert history[history["stage"] == 0].equals(first)
+    assert not same_weights(net, halfway)
+
+
+def test_a_student_follows_its_teacher_even_where_the_teacher_is_wrong():
+    follows = Answers(FIT.identifiers, np.eye(4, dtype=np.float32)[(FIT.labels + 1) % 4] * 8)
+    only_soft = (Stage(losses.response, weight=1.0, hard=0.0),)
+    plan, net = replace(PLAN, epochs=30, batch_size=8), student()
+    wrong = VALIDATION._replace(labels=(VALIDATION.labels + 1) % 4)
+    distill(net, follows, FIT, wrong, only_soft, plan, seed=0)
+    assert macro_accuracy(predict(net, VALIDATION.x), wrong.labels) > 0.6
+
+
+def test_rrs_is_relational_then_response_with_the_published_weights():
+    relational, response = TECHNIQUES["rrs"]
+    assert relational.loss is losses.relational and response.loss is losses.response
+    assert (relational.hard, response.hard) == (0.565, 1e-5)
+    assert relational.weight == pytest.approx((1 - 0.565) * 20)
+    assert response.arguments == {"temperature": 3.0}
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_stage_settings_are_plain_json(name):
+    for stage in TECHNIQUES[name]:
+        assert json.loads(json.dumps(stage.settings()))["loss"] == stage.loss.__name__
+
+
+def test_a_resumed_distillation_continues_to_the_same_result(tmp_path):
+    unbroken, broken = student(), student()
+    distill(unbroken, ANSWERS, FIT, VALIDATION, TECHNIQUES["rrs"], PLAN, seed=0)
+
+    class Killed(Exception):
+        pass
+
+    calls = []
+
+    def dies(*arguments, **named):
+        calls.append(1)
+        if len(calls) == 7:  # in the middle of the second epoch of four batches
+            raise Killed
+        return losses.relational(*arguments, **named)
+
+    first = replace(TECHNIQUES["rrs"][0], loss=dies)
+    with pytest.raises(Killed):
+        distill(
+            broken, ANSWERS, FIT, VALIDATION, (first, TECHNIQUES["rrs"][1]), PLAN, seed=0,
+            folder=tmp_path,
+        )  # fmt: skip
+    resumed = student()
+    distill(
+        resumed, ANSWERS, FIT, VALIDATION, TECHNIQUES["rrs"], PLAN, seed=0, folder=tmp_path
+    )
+    assert same_weights(unbroken, resumed)

@@ -1,0 +1,138 @@
+"""An experiment builds what is missing, finds it again, and keeps clips, labels and answers together."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from asclib import settings
+from asclib.experiment import MEMBERS, Experiment, build
+from asclib.settings import CorpusSize, Profile, Training
+from asclib.store import root
+from asclib.study import main, paired
+from asclib.teacher import unfused_logits
+from asclib.training import predict
+
+PLAN = Training(epochs=1, batch_size=16, learning_rate=1e-3)
+TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
+        experiment = Experiment(TINY)
+        experiment.build("student", *MEMBERS)
+        experiment.build("teacher")
+        experiment.build("response", "rrs")
+        yield experiment
+
+
+def test_rows_of_clips_and_table_are_the_same_clips(experiment):
+    for split in ("fit", "validation", "test"):
+        clips, table = experiment.clips(split), experiment.table(split)
+        assert clips.identifiers.tolist() == table["identifier"].tolist()
+        assert [settings.SCENES[k] for k in clips.labels] == table["scene"].tolist()
+        assert clips.x.shape == (len(table), 1, 140, 8) and clips.x.dtype == torch.float32
+
+
+def test_fit_and_validation_part_the_training_split(experiment):
+    fit, validation = experiment.table("fit"), experiment.table("validation")
+    both = sorted([*fit["identifier"], *validation["identifier"]])
+    assert both == sorted(experiment.table("train")["identifier"])
+    assert not set(fit["recording"]) & set(validation["recording"])
+
+
+def test_what_is_built_is_not_built_again(experiment):
+    before = sorted(path.name for path in root().iterdir())
+    again = Experiment(TINY)
+    again.build("student", *MEMBERS, "teacher", "response", "rrs")
+    net = again.student()
+    assert sorted(path.name for path in root().iterdir()) == before
+    assert torch.equal(net.head.weight, experiment.student().head.weight)
+
+
+def test_every_training_leaves_its_history_and_nothing_half_done(experiment):
+    assert len(experiment.history("student")) == 1
+    assert experiment.history("rrs")["stage"].tolist() == [0, 1]
+    assert experiment.wall_seconds("teacher") > 0
+    assert not list(root().rglob("checkpoint.pt")) and not list(root().glob("*.partial"))
+
+
+def test_workers_and_the_calling_process_train_the_same_weights(experiment, tmp_path, monkeypatch):
+    built_by_a_worker = experiment.student()
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    built_here = Experiment(TINY).student()
+    for name, value in built_by_a_worker.state_dict().items():
+        assert torch.equal(value, built_here.state_dict()[name]), name
+
+
+def test_the_answers_are_the_fused_teachers_on_the_fit_clips(experiment):
+    answers, fit = experiment.answers(), experiment.clips("fit")
+    expected = predict(experiment.teacher(), fit.x)
+    torch.testing.assert_close(answers.joined(fit.identifiers), expected)
+
+
+def test_another_seed_or_plan_is_another_network(experiment):
+    others = [
+        Experiment(TINY, seed=1)._trained("student", only_look=True),
+        Experiment(replace(TINY, student=replace(PLAN, epochs=2)))._trained(
+            "student", only_look=True
+        ),
+    ]
+    assert others == [None, None]
+    assert experiment._trained("student", only_look=True) is not None
+
+
+def test_an_unknown_network_names_the_known_ones(experiment):
+    with pytest.raises(ValueError, match="member_airport.*rrs"):
+        experiment.history("resnet")
+
+
+def test_unfused_answers_need_no_fusion(experiment):
+    teacher, x = experiment.teacher(), experiment.clips("test").x[:4]
+    members = predict(teacher, x, teacher.member_logits)
+    assert members.shape == (4, 10, 2)
+    torch.testing.assert_close(
+        unfused_logits(members), members[:, :, 0] - members[:, :, 1], rtol=0, atol=0
+    )
+
+
+def test_paired_differences_have_both_uncertainties(experiment):
+    table = experiment.table("test")
+    truth = np.eye(10)[[settings.SCENES.index(scene) for scene in table["scene"]]]
+    uniform = np.full((len(table), 10), 0.1)
+    right, wrong = 0.9 * truth + 0.1 * uniform, 0.9 * np.roll(truth, 1, axis=1) + 0.1 * uniform
+    difference = paired([right, right], [wrong, wrong], table)
+    assert difference["accuracy"] == pytest.approx(1.0)
+    assert difference["accuracy_per_seed"] == pytest.approx([1.0, 1.0])
+    assert (difference["seeds_low"], difference["seeds_high"]) == pytest.approx((1.0, 1.0))
+    assert paired([right], [wrong], table)["seeds_low"] is None
+
+
+def test_the_study_writes_results_with_settings_and_versions(experiment, tmp_path, monkeypatch):
+    monkeypatch.setitem(settings.PROFILES, "tiny", TINY)
+    output = tmp_path / "results" / "scoreboard.json"
+    main(["scoreboard", "--profile", "tiny", "--seeds", "0", "--techniques", "response", "rrs",
+          "--output", str(output)])  # fmt: skip
+    results = json.loads(output.read_text())
+    systems = {row["system"] for row in results["runs"]}
+    assert systems == {
+        "student", "student_int8", "teacher", "teacher_unfused",
+        "response", "response_int8", "rrs", "rrs_int8",
+    }  # fmt: skip
+    assert results["profile"]["corpus"] == {"train": 120, "test": 180, "seed": 0}
+    assert results["versions"]["torch"] and results["techniques"]["rrs"][0]["loss"] == "relational"
+    student = next(row for row in results["runs"] if row["system"] == "student")
+    pooled = results["pooled"]["student"][0]
+    assert pooled["group"] == "overall"
+    assert pooled["accuracy"] == pytest.approx(student["accuracy"], abs=1e-4)
+
+
+def test_building_for_several_seeds_goes_through_one_call(experiment):
+    both = [Experiment(TINY, seed=seed) for seed in (0, 2)]
+    build([(one, "student") for one in both])
+    weights = [one.student().head.weight for one in both]
+    assert not torch.equal(*weights)

@@ -1,0 +1,94 @@
+"""Claims about the book as pages: built without a warning, and sound in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+from asclib import book
+from tests import browser
+
+PAGES = (*book.pages(), "genindex", "search")  # Sphinx adds the last two
+
+BROKEN_IMAGES = """
+[...document.images].filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.src)
+"""
+UNSET_MATHEMATICS = """
+[...document.querySelectorAll('.math')]
+  .filter(m => !m.querySelector('mjx-container') || m.querySelector('mjx-merror, [data-mjx-error]'))
+  .map(m => m.textContent)
+"""
+UNDESCRIBED_IMAGES = """
+[...document.querySelectorAll('article img')].filter(i => !i.alt).map(i => i.src)
+"""
+TOO_WIDE = """
+document.documentElement.scrollWidth <= screen.width + 1 ? [] :
+[...document.querySelectorAll('body *')]
+  .filter(e => e.getBoundingClientRect().right > screen.width + 1)
+  .slice(0, 5).map(e => e.outerHTML.slice(0, 200))
+"""
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of pages, built from the committed notebooks with warnings as errors."""
+    return book.render(book.PROJECT, tmp_path_factory.mktemp("book"), strict=True).parent
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[browser.Page]:
+    """A tab of a headless Chromium."""
+    if browser.CHROMIUM is None:
+        pytest.skip("no chromium on the path (Debian: apt-get install chromium): pages not opened")
+    with browser.page() as opened:
+        yield opened
+
+
+def test_every_page_is_built_and_none_is_left_untested(html: Path) -> None:
+    built = {p.relative_to(html).with_suffix("").as_posix() for p in html.rglob("*.html")}
+    assert {p for p in built if not p.startswith("_")} == {*PAGES, "index"}
+
+
+def test_the_first_address_leads_to_the_first_page(html: Path) -> None:
+    assert f"url={PAGES[0]}.html" in (html / "index.html").read_text()
+
+
+@pytest.mark.parametrize("size", browser.SIZES)
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_sound(html: Path, tab: browser.Page, name: str, size: str) -> None:
+    """No console error, no other host, images and mathematics in place, no sideways scroll."""
+    visit = tab.open((html / f"{name}.html").as_uri(), size)
+    assert visit.errors == []
+    schemes = {urlparse(address).scheme for address in visit.requests}
+    assert schemes <= {"file", "data", "blob"}, visit.requests
+    assert tab.evaluate(BROKEN_IMAGES) == []
+    assert tab.evaluate(UNDESCRIBED_IMAGES) == []
+    assert tab.evaluate(UNSET_MATHEMATICS) == []
+    assert tab.evaluate(TOO_WIDE) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [
+        ('<script src="missing.js"></script>', "errors"),
+        ("<script>throw new Error('broken')</script>", "errors"),
+        ('<img src="https://elsewhere.invalid/x.png">', "requests"),
+        ('<img src="missing.png">', BROKEN_IMAGES),
+        ('<article><img src="missing.png"></article>', UNDESCRIBED_IMAGES),
+        ('<span class="math">x</span>', UNSET_MATHEMATICS),
+        ('<div style="width: 600px">wide</div>', TOO_WIDE),
+    ],
+)
+def test_a_faulty_page_is_caught(tmp_path: Path, tab: browser.Page, fault: str, check: str) -> None:
+    viewport = '<meta name="viewport" content="width=device-width">'
+    (tmp_path / "faulty.html").write_text(f"<!doctype html>{viewport}{fault}")
+    visit = tab.open((tmp_path / "faulty.html").as_uri(), "phone")
+    if check == "errors":
+        assert visit.errors
+    elif check == "requests":
+        assert any(address.startswith("https:") for address in visit.requests)
+    else:
+        assert len(tab.evaluate(check)) == 1

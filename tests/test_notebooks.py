@@ -1,0 +1,155 @@
+"""Claims about the committed chapters: paired, executed, clean, and shaped alike."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from asclib import book
+
+CHAPTERS = book.chapters()
+HEADINGS = ("What you will learn", "Takeaways", "Exercises", "What is next")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.])/(?:work|root|home|tmp|Users|usr|opt|var|mnt)/[\w.-]+|\b[A-Z]:\\\w+"
+)
+
+
+@pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
+def source(request: pytest.FixtureRequest) -> Path:
+    """The .py of one chapter."""
+    return request.param
+
+
+@pytest.fixture
+def notebook(source: Path) -> NotebookNode:
+    """The committed notebook of that chapter."""
+    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+
+
+@pytest.fixture
+def code(notebook: NotebookNode) -> list[NotebookNode]:
+    """Its code cells, in order."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def content(notebook: NotebookNode) -> list[tuple]:
+    """What a pair must share."""
+    return [
+        (cell.cell_type, cell.source, cell.metadata.get("tags"), cell.metadata.get("mystnb"))
+        for cell in notebook.cells
+    ]
+
+
+def output_texts(notebook: NotebookNode) -> str:
+    """Everything readable in sources and outputs (pictures left out)."""
+    texts = [cell.source for cell in notebook.cells]
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            readable = [str(data[kind]) for kind in data if not kind.startswith("image/")]
+            texts += [str(output.get("text", "")), *readable]
+    return "\n".join(texts)
+
+
+def test_every_notebook_of_the_book_is_a_chapter_with_a_source() -> None:
+    found = {path.with_suffix(".py") for path in book.BOOK.glob("*.ipynb")}
+    assert found == set(CHAPTERS) == set(book.BOOK.glob("[0-9]*.py"))
+
+
+def test_the_pair_has_the_same_content(source: Path, notebook: NotebookNode) -> None:
+    assert content(notebook) == content(jupytext.read(source)), "run `make outputs`"
+
+
+def test_cells_were_executed_once_in_order(code: list[NotebookNode]) -> None:
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert all(cell.source.strip() for cell in code)
+
+
+def test_no_output_is_an_error_or_on_stderr(code: list[NotebookNode]) -> None:
+    outputs = [output for cell in code for output in cell.outputs]
+    assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
+
+
+def test_nothing_of_the_machine_is_in_the_notebook(notebook: NotebookNode) -> None:
+    text = output_texts(notebook)
+    assert MACHINE_PATH.findall(text) == []
+    assert str(book.PROJECT) not in text
+    assert re.findall(r"\bat 0x[0-9a-f]+", text) == []  # an object's address differs every time
+
+
+def test_metadata_are_the_pair_s_only(notebook: NotebookNode) -> None:
+    assert notebook.metadata == book.NOTEBOOK_METADATA
+    assert {key for cell in notebook.cells for key in cell.metadata} <= {"tags", "mystnb"}
+
+
+def test_cell_ids_follow_from_their_text(source: Path, notebook: NotebookNode) -> None:
+    assert [c.id for c in notebook.cells] == [c.id for c in book.from_source(source).cells]
+
+
+def test_no_widget_and_no_progress_bar(code: list[NotebookNode]) -> None:
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not any("widget" in kind for o in outputs for kind in o.get("data", {}))
+    assert not any(re.search(r"\r|it/s|s/it", str(o.get("text", ""))) for o in outputs)
+
+
+def test_figures_have_a_caption_and_a_description(code: list[NotebookNode]) -> None:
+    for cell in code:
+        kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
+        if not any(kind.startswith("image/") for kind in kinds):
+            continue
+        mystnb = cell.metadata.get("mystnb", {})
+        assert mystnb.get("figure", {}).get("caption"), f"no caption: {cell.source}"
+        assert mystnb.get("figure", {}).get("name"), f"no name: {cell.source}"
+        assert len(mystnb.get("image", {}).get("alt", "")) >= 20, f"no alt text: {cell.source}"
+
+
+def test_the_first_code_cell_holds_the_parameters(code: list[NotebookNode]) -> None:
+    assert code[0].metadata.get("tags") == ["parameters"]
+    assert [cell for cell in code[1:] if "parameters" in cell.metadata.get("tags", [])] == []
+    assigned = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(code[0].source).body
+        if isinstance(node, ast.Assign)
+    }
+    assert {"profile": "quick", "data_root": None, "seed": 0}.items() <= assigned.items()
+
+
+def test_code_fits_a_page(code: list[NotebookNode]) -> None:
+    assert 10 <= len(code) <= 25
+    for cell in code:
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= 15, f"{len(lines)} lines: {cell.source}"
+        assert [line for line in lines if len(line) > 79] == []
+
+
+def test_opening_and_closing_are_the_book_s(notebook: NotebookNode) -> None:
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+ (.+?)\s*$", text, re.MULTILINE)
+    assert [heading for heading in headings if heading in HEADINGS] == list(HEADINGS)
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+    for word in ("**Prerequisites**", "**Data in**", "**Data out**"):
+        assert word in text
+    assert re.search(r"^:{3,}\{dropdown\} Solution|^`{3,}\{dropdown\} Solution", text, re.MULTILINE)
+
+
+def test_an_output_that_is_not_compared_is_asserted_about(code: list[NotebookNode]) -> None:
+    """The cell itself or the next one asserts what must hold of the uncompared number."""
+    for cell, following in zip(code, [*code[1:], None], strict=True):
+        if "nbval-ignore-output" not in cell.metadata.get("tags", []):
+            continue
+        checks = [cell.source] + ([following.source] if following else [])
+        assert any(
+            isinstance(node, ast.Assert) for text in checks for node in ast.walk(ast.parse(text))
+        ), f"nothing is asserted about: {cell.source}"
+
+
+def test_every_cell_is_run_by_nbval(code: list[NotebookNode]) -> None:
+    tags = {tag for cell in code for tag in cell.metadata.get("tags", [])}
+    assert tags & {"nbval-skip", "raises-exception", "nbval-raises-exception"} == set()
+    assert not any("NBVAL_" in cell.source for cell in code)

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from ai_edge_litert import schema_py_generated as schema
+from torch import nn
+
+from asclib import quantization
+from asclib.networks import TMSIC, count_parameters
+from asclib.quantization import (
+    LiteRT,
+    agreement,
+    export,
+    quantize_activation,
+    quantize_weight,
+    simulate,
+)
+
+
+def _clips(number: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-mel-like clips of ten classes, each a spectrum of its own in noise, louder or softer."""
+    spectra = torch.randn(10, 1, 140, 1, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(10, (number,), generator=generator)
+    noise = torch.randn(number, 1, 140, 8, generator=generator)
+    level = torch.randn(number, 1, 1, 1, generator=generator)
+    return 3 * spectra[labels] + noise + 0.5 * level - 6, labels
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Module:
+    """A TMSIC after a few steps, its running statistics populated."""
+    torch.manual_seed(0)
+    net = TMSIC().train()
+    for norm in (net.norm1, net.norm2, net.norm3, net.norm4):
+        norm.momentum = 0.3  # so that few steps suffice
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for step in range(30):
+        x, labels = _clips(32, seed=step)
+        loss = F.cross_entropy(net(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory) -> SimpleNamespace:
+    """One dynamic-range export, and what float, simulation and LiteRT answer on 300 new clips."""
+    path = tmp_path_factory.mktemp("export") / "folder" / "net.tflite"
+    before = copy.deepcopy(trained.state_dict())
+    returned = export(trained, path)
+    x, _ = _clips(300, seed=1000)
+    with torch.no_grad():
+        answers = {"float": trained(x).numpy(), "simulated": simulate(trained)(x).numpy()}
+    lite = LiteRT(path)
+    answers["lite"] = lite(x)
+    return SimpleNamespace(
+        path=path, returned=returned, before=before, x=x, lite=lite, answers=answers
+    )
+
+
+def test_weights_are_rounded_channel_by_channel_to_127_steps():
+    weight = torch.randn(5, 3, 2, 4, generator=torch.Generator().manual_seed(0))
+    weight[3] = 0
+    expected = np.zeros_like(weight)
+    for out in range(5):
+        scale = float(weight[out].abs().max()) / 127
+        for index in np.ndindex(3, 2, 4):
+            if scale:
+                expected[out][index] = round(float(weight[out][index]) / scale) * scale
+    torch.testing.assert_close(quantize_weight(weight), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("offset", [0.0, 5.0, -5.0])
+def test_activations_are_rounded_clip_by_clip_to_255_steps_around_zero(offset):
+    x = torch.randn(4, 2, 3, 5, generator=torch.Generator().manual_seed(0)) + offset
+    x[2] = 0
+    expected = np.zeros_like(x)
+    for clip in range(4):
+        low, high = min(float(x[clip].min()), 0), max(float(x[clip].max()), 0)
+        scale = (high - low) / 255
+        zero = round(-128 - low / scale) if scale else 0
+        for index in np.ndindex(2, 3, 5):
+            if scale:
+                level = round(float(x[clip][index]) / scale + zero)
+                expected[clip][index] = (min(max(level, -128), 127) - zero) * scale
+    torch.testing.assert_close(
+        quantize_activation(x), torch.from_numpy(expected), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_simulated_answers_do_not_depend_on_the_rest_of_the_batch(trained):
+    x, _ = _clips(6, seed=5)
+    loud = torch.cat([x, 100 * x])
+    simulated = simulate(trained)
+    with torch.no_grad():
+        torch.testing.assert_close(simulated(loud)[:6], simulated(x), rtol=1e-4, atol=1e-4)
+
+
+def test_simulation_is_a_copy_with_the_same_interface(trained):
+    before = copy.deepcopy(trained.state_dict())
+    simulated = simulate(trained)
+    x, _ = _clips(2, seed=6)
+    with torch.no_grad():
+        assert simulated.embed(x).shape == (2, 256)
+        assert not torch.equal(simulated(x), trained(x))
+    assert count_parameters(simulated) == count_parameters(trained)
+    assert all(torch.equal(v, before[name]) for name, v in trained.state_dict().items())
+    for name, value in simulated.state_dict().items():
+        rounded = name.endswith("weight") and "norm" not in name
+        assert torch.equal(value, before[name]) != rounded, name
+
+
+def test_a_network_without_weighted_layers_cannot_be_simulated():
+    with pytest.raises(ValueError, match="no convolution or dense layer"):
+        simulate(nn.Sequential(nn.ReLU()))
+
+
+def test_simulation_agrees_with_litert(exported):
+    difference = np.abs(exported.answers["simulated"] - exported.answers["lite"])
+    assert exported.answers["float"].std() > 1  # else small differences would say little
+    assert difference.mean() < 0.01
+    assert agreement(exported.answers["simulated"], exported.answers["lite"]) >= 0.99
+
+
+def test_quantised_file_agrees_with_float_on_99_percent(exported):
+    classes = set(exported.answers["float"].argmax(1))
+    assert len(classes) >= 5  # else agreement would be cheap
+    assert agreement(exported.answers["float"], exported.answers["lite"]) >= 0.99
+    assert not np.array_equal(exported.answers["float"], exported.answers["lite"])
+
+
+def test_exporting_leaves_the_network_as_it_was(exported, trained):
+    assert exported.returned == exported.path
+    state = trained.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in exported.before.items())
+
+
+def test_exported_file_is_small_int8_and_nameless(exported):
+    content = exported.path.read_bytes()
+    parameters = count_parameters(TMSIC())
+    assert parameters * 0.9 < len(content) < 70_000
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    assert not model.metadata and not model.signatureDefs and not model.description
+    (graph,) = model.subgraphs
+    assert not any(tensor.name for tensor in graph.tensors)
+    int8 = sum(int(np.prod(t.shape)) for t in graph.tensors if t.type == schema.TensorType.INT8)
+    kernels = 20 * 35 + 28 * 21 * 20 + 28 * 21 * 28 + 16 * 35 * 28 + 16 * 256 + 256 * 10
+    assert int8 == kernels
+    assert list(exported.path.parent.iterdir()) == [exported.path]  # no temporary left behind
+
+
+def test_litert_takes_arrays_and_tensors_and_any_batch(exported):
+    x = exported.x[:3]
+    logits = exported.lite(x)
+    assert logits.shape == (3, 10) and logits.dtype == np.float32
+    np.testing.assert_array_equal(exported.lite(x.numpy()), logits)
+    np.testing.assert_array_equal(exported.lite(x[1:2]), logits[1:2])
+    assert exported.lite(x[:0]).shape == (0, 10)
+
+
+def test_litert_names_the_shape_it_takes(exported):
+    with pytest.raises(ValueError, match=r"\(batch, 1, 140, 8\), not \(2, 140, 8, 1\)"):
+        exported.lite(exported.x[:2].permute(0, 2, 3, 1))
+
+
+def test_loading_a_file_prints_nothing(exported, capfd):
+    LiteRT(exported.path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_litert_refuses_what_is_no_model(tmp_path):
+    (tmp_path / "net.tflite").write_bytes(b"no model at all")
+    with pytest.raises(ValueError, match="LiteRT cannot load it"):
+        LiteRT(tmp_path / "net.tflite")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        LiteRT(tmp_path / "missing.tflite")
+
+
+def test_unknown_kind_is_refused_with_the_kinds_there_are(tmp_path):
+    with pytest.raises(ValueError, match="unknown kind 'int3'; there is 'dynamic_range'"):
+        export(TMSIC(), tmp_path / "net.tflite", kind="int3")
+
+
+def test_wrong_input_shape_is_refused_before_converting(tmp_path):
+    with pytest.raises(ValueError, match=r"does not take an input of shape \(1, 3, 140, 8\)"):
+        export(TMSIC(), tmp_path / "net.tflite", input_shape=(3, 140, 8))
+
+
+def test_a_failing_conversion_surfaces_its_message_and_prints_nothing(tmp_path, monkeypatch, capfd):
+    def no_graph(net: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+        path.write_bytes(b"no graph")
+
+    monkeypatch.setattr(quantization, "_save_graph", no_graph)
+    with pytest.raises(RuntimeError, match="could not be converted.*not a zip file"):
+        export(TMSIC(), tmp_path / "net.tflite")
+    assert not (tmp_path / "net.tflite").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_agreement_is_the_share_of_equal_answers():
+    a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 2.0], [0.0, 5.0]])
+    b = np.array([[9.0, 0.0], [1.0, 0.0], [2.0, 1.0], [0.0, 1.0]])
+    assert agreement(a, b) == 0.75
+    with pytest.raises(ValueError, match="one shape"):
+        agreement(a, b[:2])
