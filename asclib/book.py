@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,22 +125,22 @@ def parameters(pairs: list[list[str]], declared: set[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def scratch(folder: Path, name: str) -> Iterator[Path]:
-    """An empty folder/name to work in, for one run at a time; what a killed run left is removed.
+def unfinished(output: Path) -> Iterator[Path]:
+    """The empty folder output/failed to execute in, for one run at a time; removed if left empty.
 
-    Raises: BookError while another run holds `folder`.
+    Raises: BookError while another run writes to `output`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            inside = folder / name
-            shutil.rmtree(inside, ignore_errors=True)
-            inside.mkdir()
-            yield inside
-            if not any(inside.iterdir()):
-                inside.rmdir()
+        with FileLock(output / ".lock", timeout=0):
+            folder = output / "failed"
+            shutil.rmtree(folder, ignore_errors=True)  # a killed or failed run's
+            folder.mkdir()
+            yield folder
+            if not any(folder.iterdir()):
+                folder.rmdir()
     except Timeout as error:
-        raise BookError(f"another run is writing to {folder}: wait for it") from error
+        raise BookError(f"another run is writing to {output}: wait for it") from error
 
 
 def prepare_environment() -> None:
@@ -182,7 +183,7 @@ def run(only: list[str], pairs: list[list[str]], output: Path, html: bool = True
     given = parameters(pairs, set().union(*declared.values()))
     prepare_environment()
     failed = []
-    with scratch(output, "failed") as folder:
+    with unfinished(output) as folder:
         for number, path in enumerate(selected, 1):
             own = {name: given[name] for name in given if name in declared[path]}
             target = folder / path.name  # moved when whole, so a kill leaves no half-run chapter
@@ -278,13 +279,12 @@ def outputs(only: list[str]) -> None:
     """
     prepare_environment()
     selected = chapters(only)
-    with scratch(OUTPUT, ".outputs") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         for number, source in enumerate(selected, 1):
-            copy = folder / f"{source.stem}.ipynb"
+            copy = Path(folder) / f"{source.stem}.ipynb"
             write(from_source(source), copy)
             execute(copy, copy, {}, f"[{number}/{len(selected)}] {source.stem}")
             write(clean(nbformat.read(copy, as_version=4)), source.with_suffix(".ipynb"))
-            copy.unlink()
 
 
 def sync(only: list[str]) -> None:

@@ -32,7 +32,7 @@ from asclib.store import progress, write_atomic
 EPS = float(np.spacing(1))  # 2^-52
 CHUNK = 256  # clips per step of `extract`: what a kill loses at most, and 40 MB of frames
 CHUNKS_PER_WORKER = 8  # at least: a process takes seconds to start
-_RINGING = 64  # samples; beyond them soxr's answer to a sound's edge is over 100 dB below it
+_RINGING = 90  # samples at the lower rate; beyond, soxr rings over 90 dB below its cause
 
 
 class LogMel(nn.Module):
@@ -146,7 +146,7 @@ class LogMel(nn.Module):
     def _silent_frames(self, x: Tensor, sample_rate: int) -> Tensor:
         """(batch, frames) bool: no sample under the window, nor what could ring into it, sounds."""
         ratio = sample_rate / self.sample_rate
-        reach = self.win_length / 2 + (_RINGING if ratio != 1 else 0)
+        reach = self.win_length / 2 + (_RINGING * max(1, 1 / ratio) if ratio != 1 else 0)
         sounds = x != 0
         silent = []
         for frame in range(self.shape(x.shape[1], sample_rate)[-1]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.font_manager  # noqa: F401 - the font cache speaks up here and not inside a cell
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import HTML, Audio
 from matplotlib.axes import Axes
 
 from asclib.settings import DEVICES, SCENES
@@ -97,3 +98,18 @@ def show(figure: plt.Figure) -> None:
     """Show a figure and close it, so that a cell leaves one picture and no repr."""
     plt.show()
     plt.close(figure)
+
+
+def players(sounds: Mapping[str, np.ndarray], sample_rate: int) -> HTML:
+    """An audio player under the name of each sound; the wav files are inside the page.
+
+    Args: sounds, one dimension each, at `sample_rate` hertz: keep both short. Each is scaled to the
+        same peak.
+    """
+    figure = '<figure style="margin: 0.5rem"><figcaption>{}</figcaption>{}</figure>'
+    control = '<audio controls style="max-width: 100%; height: 2.2rem" src="{}"></audio>'
+    parts = [
+        figure.format(name, control.format(Audio(samples, rate=sample_rate).src_attr()))
+        for name, samples in sounds.items()
+    ]
+    return HTML(f'<div style="display: flex; flex-wrap: wrap">{"".join(parts)}</div>')

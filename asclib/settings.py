@@ -79,7 +79,7 @@ PROFILES = {
         batch_size=32, learning_rate=3e-3, statistics_momentum=0.1,
     ),
     "study": _profile(
-        "study", CorpusSize(6_000, 2_000), epochs=20, member=10, fusion=2,
+        "study", CorpusSize(6_000, 2_000), epochs=16, member=8, fusion=2,
         learning_rate=3e-3, statistics_momentum=0.05,
     ),
     "tau": _profile(

@@ -1,7 +1,7 @@
 """The ten scenes of the embedded corpus: which sources each mixes, how loud, and in what room.
 
 Every random choice is drawn from a generator named after what it decides (`generator`), so that a
-recording sounds the same in whatever order, process or corpus size it is rendered.
+recording of a given length sounds the same in whatever order or process it is rendered.
 """
 
 from __future__ import annotations
@@ -151,12 +151,13 @@ def room(place: Generator, scene: Scene, n: int) -> np.ndarray:
     Returns: complex spectrum of n // 2 + 1 bins at RATE.
     """
     seconds = place.uniform(*scene.reverberation)
-    m = min(n, int(seconds * RATE))
+    m = int(seconds * RATE)
     impulse = place.standard_normal(m) * sources.decay(m, seconds)
+    impulse = impulse[:n]  # cut after drawing: what follows must not depend on the length
     impulse *= scene.wet * np.exp(0.3 * place.standard_normal()) / np.sqrt(np.sum(impulse**2))
     for delay in place.uniform(0.003, 0.05, 5):
         at = int(delay * RATE)
-        if at < m:
+        if at < len(impulse):
             impulse[at] += 0.3 * place.standard_normal()
     impulse[0] = 1.0
     octaves = np.log2(np.maximum(sources.frequencies(n), 20) / 20)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -123,11 +125,13 @@ class Page:
 @contextmanager
 def page() -> Iterator[Page]:
     """A tab of a Chromium of its own, closed afterwards."""
-    with tempfile.TemporaryDirectory() as profile:
+    # a child that is still writing while its parent dies may keep the folder from emptying
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True, env=os.environ | {"TMPDIR": profile},
+        )  # fmt: skip
         try:
             # "DevTools listening on ws://127.0.0.1:PORT/devtools/browser/ID"
             port = next(
@@ -137,7 +141,7 @@ def page() -> Iterator[Page]:
             )
             yield Page(_connect(port))
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

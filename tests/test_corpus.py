@@ -1,4 +1,4 @@
-"""The reader: TAU's own figures, the validation split, and every kind of broken corpus told apart."""
+"""The reader: TAU's own figures, the validation split, each kind of broken corpus told apart."""
 
 from __future__ import annotations
 
@@ -108,15 +108,20 @@ def tau(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def tau_corpus(tau) -> Corpus:
+    return Corpus.open(tau, files=False)
+
+
 def test_the_whole_of_tau_opens_in_three_seconds_with_its_published_counts(tau):
-    start = time.process_time()
+    start = time.process_time()  # not the wall: other processes must not fail this test
     corpus = Corpus.open(tau, files=False)
     seconds = time.process_time() - start
     assert len(corpus.clips) == 230_350
     found = corpus.clips.groupby(["split", "device"]).size().unstack(fill_value=0)
     published = pd.DataFrame(TAU_CLIPS).T[list(found.columns)]
     pd.testing.assert_frame_equal(found, published, check_names=False, check_like=True)
-    assert found.sum(1).to_dict() == {"train": 139_620, "test": 29_680, "unused": 61_050}
+    assert found.sum(axis=1).to_dict() == {"train": 139_620, "test": 29_680, "unused": 61_050}
     assert corpus.split("train")["scene"].value_counts().to_dict() == TAU_TRAIN
     assert corpus.split("test")["scene"].value_counts().to_dict() == TAU_TEST
     sizes = {percent: len(corpus.split("train", percent)) for percent in TAU_SUBSETS}
@@ -126,23 +131,8 @@ def test_the_whole_of_tau_opens_in_three_seconds_with_its_published_counts(tau):
     assert seconds < 3
 
 
-def test_tau_opens_alike_whatever_the_order_of_its_rows(tau, tmp_path):
-    """Shuffled tables: the same splits, down to the validation clips, and the same fingerprint."""
-    shutil.copytree(tau, tmp_path / "tau")
-    rng = np.random.default_rng(1)
-    for path in (tmp_path / "tau").rglob("*.csv"):
-        header, *rows = path.read_text().splitlines()
-        write_table(path, header, [rows[i] for i in rng.permutation(len(rows))])
-    one, other = Corpus.open(tau, files=False), Corpus.open(tmp_path / "tau", files=False)
-    assert one.fingerprint == other.fingerprint
-    assert one.clips["identifier"].tolist() != other.clips["identifier"].tolist()
-    for split in ("validation", "test"):
-        names = (set(corpus.split(split)["identifier"]) for corpus in (one, other))
-        assert len(set(map(frozenset, names))) == 1
-
-
-def test_subsets_of_fit_and_validation_make_up_the_subset(tau):
-    corpus = Corpus.open(tau, files=False)
+def test_subsets_of_fit_and_validation_make_up_the_subset(tau_corpus):
+    corpus = tau_corpus
     for percent in (5, 25):
         parts = [corpus.split(name, percent) for name in ("fit", "validation")]
         whole = corpus.split("train", percent)
@@ -160,7 +150,7 @@ SMALL_TRAIN = [
     for segment, device in ((10, "a"), (10, "s1"), (11, "a"))
     for piece in (0, 1)
 ]
-SMALL_TEST = [f"audio/{scene}-porto-9-90-0-{d}.wav" for scene in ("bus", "tram") for d in ("a", "s6")]
+SMALL_TEST = [f"audio/{scene}-porto-9-90-0-{d}.wav" for scene in SCENES[1:3] for d in ("a", "s6")]
 
 
 def tone(subtype: str = "PCM_16", samples: int = SAMPLE_RATE) -> np.ndarray:
@@ -466,8 +456,8 @@ BROKEN_AUDIO = {
     "0.98 s": (lambda p: wav(p, tone(samples=43_218)), "0.98 s (43218 samples)", "exactly 44100"),
     "1.02 s": (lambda p: wav(p, tone(samples=44_982)), "1.02 s (44982 samples)", "exactly 44100"),
     "one sample less": (lambda p: wav(p, tone(samples=44_099)), "44099 samples", "exactly"),
-    "NaN": (lambda p: wav(p, with_sample(np.nan), subtype="FLOAT"), "1 samples that are NaN", "fe"),
-    "infinite": (lambda p: wav(p, with_sample(np.inf), subtype="FLOAT"), "NaN or infinite", "fetch"),
+    "NaN": (lambda p: wav(p, with_sample(np.nan), subtype="FLOAT"), "that are NaN", "fetch"),
+    "infinite": (lambda p: wav(p, with_sample(np.inf), subtype="FLOAT"), "or infinite", "fetch"),
     "all zero": (lambda p: wav(p, np.zeros(SAMPLE_RATE)), "silent throughout", "leave it out"),
 }
 
@@ -513,9 +503,8 @@ def test_the_report_collects_broken_tables_and_audio_together(root):
 
 
 def test_an_error_survives_the_way_between_processes():
-    error = CorpusError("audio/x.wav", 5, "is absent", "fetch it")
-    again = pickle.loads(pickle.dumps(error))
-    assert str(again) == str(error) == "audio/x.wav, row 5 of meta.csv: is absent. Remedy: fetch it."
+    error = pickle.loads(pickle.dumps(CorpusError("audio/x.wav", 5, "is absent", "fetch it")))
+    assert str(error) == "audio/x.wav, row 5 of meta.csv: is absent. Remedy: fetch it."
 
 
 # ---- sound audio -----------------------------------------------------------------------------
@@ -543,7 +532,8 @@ def test_every_sample_format_is_read_to_its_last_bit(tmp_path, suffix, subtype, 
 
 def test_24_bit_samples_are_exact(tmp_path):
     """Against the bytes themselves: three per sample, little-endian, after a 44-byte header."""
-    path = wav(tmp_path / "clip.wav", np.random.default_rng(0).uniform(-1, 1, SAMPLE_RATE), subtype="PCM_24")
+    samples = np.random.default_rng(0).uniform(-1, 1, SAMPLE_RATE)
+    path = wav(tmp_path / "clip.wav", samples, subtype="PCM_24")
     content = path.read_bytes()[-3 * SAMPLE_RATE :]
     triples = [content[i : i + 3] for i in range(0, len(content), 3)]
     expected = [int.from_bytes(triple, "little", signed=True) / 2**23 for triple in triples]
@@ -553,8 +543,8 @@ def test_24_bit_samples_are_exact(tmp_path):
 # ---- splits ----------------------------------------------------------------------------------
 
 
-def test_fit_and_validation_partition_the_training_split(tau):
-    corpus = Corpus.open(tau, files=False)
+def test_fit_and_validation_partition_the_training_split(tau_corpus):
+    corpus = tau_corpus
     parts = corpus.split("fit").index.tolist() + corpus.split("validation").index.tolist()
     assert sorted(parts) == corpus.split("train").index.tolist()
 
@@ -592,20 +582,18 @@ def toy_corpus(rows: list[tuple[str, int, int]]) -> Corpus:
     """A training split from (scene, location, number of recordings), without files."""
     clips = pd.DataFrame(
         [
-            (f"{scene}-x-{place}-{segment}-0-a", scene, "x", str(place), f"{scene}-{place}-{segment}")
+            (f"{scene}-{place}-{i}-0", scene, "x", str(place), f"{scene}-{place}-{i}")
             for scene, place, recordings in rows
-            for segment in range(recordings)
+            for i in range(recordings)
         ],
         columns=["identifier", "scene", "city", "location", "recording"],
     )
     return Corpus(Path("."), clips.assign(device="a", split="train"), {})
 
 
-def test_validation_holds_a_fifth_of_the_recordings_of_each_scene(tau):
-    corpus = Corpus.open(tau, files=False)
-
+def test_validation_holds_a_fifth_of_the_recordings_of_each_scene(tau_corpus):
     def recordings(split: str) -> pd.Series:
-        return corpus.split(split).groupby("scene")["recording"].nunique()
+        return tau_corpus.split(split).groupby("scene")["recording"].nunique()
 
     share = recordings("validation") / recordings("train")
     assert len(share) == 10 and share.between(0.15, 0.25).all()
@@ -619,7 +607,7 @@ def test_two_locations_give_one_to_validation():
 
 def test_leakage_counts_what_two_splits_share(small):
     corpus = Corpus.open(small)
-    assert corpus.leakage().loc[["clips", "recordings", "parallel", "locations"], "shared"].sum() == 0
+    assert corpus.leakage().drop("cities")["shared"].sum() == 0
     train = corpus.split("train")
     other_device = corpus.leakage(train.query("device == 'a'"), train.query("device == 's1'"))
     assert other_device["shared"].to_dict() == dict(
@@ -631,6 +619,18 @@ def test_leakage_counts_what_two_splits_share(small):
     assert sliced.loc["recordings", "one"] == sliced.loc["recordings", "other"] == 24
     assert sliced.loc["parallel", "shared"] == 12
     assert corpus.leakage("train", "train").loc["clips", "shared"] == len(train)
+
+
+def test_splits_and_fingerprint_ignore_the_order_of_rows(small, root):
+    rng = np.random.default_rng(1)
+    for path in root.rglob("*.csv"):
+        header, *rows = lines(path)
+        write_table(path, header, [rows[i] for i in rng.permutation(len(rows))])
+    one, other = Corpus.open(small), Corpus.open(root)
+    assert one.clips["identifier"].tolist() != other.clips["identifier"].tolist()
+    assert one.fingerprint == other.fingerprint
+    for split in ("validation", "test"):
+        assert set(one.split(split)["identifier"]) == set(other.split(split)["identifier"])
 
 
 def test_the_fingerprint_follows_splits_and_sizes(root):
@@ -677,7 +677,8 @@ def garble(draw, content: bytes) -> bytes:
             rows = [line.rpartition(b"\t")[0] for line in rows]
         case "field":
             fields = rows[row].split(b"\t")
-            new = draw(st.sampled_from([b"", b"bus", b"../x.wav", b"audio/bus-a-1-1-0-a.wav", b"a"]))
+            others = [b"", b"bus", b"../x.wav", b"audio/bus-a-1-1-0-a.wav", b"a"]
+            new = draw(st.sampled_from(others))
             fields[draw(st.integers(0, len(fields) - 1))] = new
             rows[row] = b"\t".join(fields)
     return b"\n".join(rows)

@@ -86,7 +86,7 @@ def test_chapters_run_in_the_order_of_the_contents(project: Path, capfd) -> None
 
 
 def test_two_runs_do_not_write_to_one_folder(project: Path) -> None:
-    with book.scratch(project / "output", "failed"), pytest.raises(SystemExit, match="wait for it"):
+    with book.unfinished(project / "output"), pytest.raises(SystemExit, match="wait for it"):
         book.main(["book", "--no-html"])
 
 
