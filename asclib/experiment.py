@@ -39,7 +39,7 @@ class Experiment:
     """Everything a chapter can ask for, built on first use.
 
     Args:
-        profile: "quick", "study" or "tau": how much effort (asclib.settings.PROFILES); or a Profile.
+        profile: a name in settings.PROFILES ("quick", "study", "tau") or a Profile.
         data_root: a folder in TAU layout; None renders and uses the embedded corpus.
         seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
     """
@@ -83,7 +83,7 @@ class Experiment:
         )
 
     def table(self, split: str) -> pd.DataFrame:
-        """The clip table of "fit", "validation", "train" or "test"; row i is row i of `clips(split)`."""
+        """The clips of "fit", "validation", "train" or "test"; row i is row i of `clips(split)`."""
         return self.corpus.split(split)
 
     def clips(self, split: str) -> Clips:
@@ -246,7 +246,6 @@ def _train_distilled(experiment: Experiment, name: str, plan, folder: Path, *, s
     torch.manual_seed(experiment.seed)
     net = TMSIC()
     fit, validation = experiment.clips("fit"), experiment.clips("validation")
-    history = distill(
-        net, experiment.answers(), fit, validation, stages, plan, seed=experiment.seed, folder=folder
-    )
+    answers, seed = experiment.answers(), experiment.seed
+    history = distill(net, answers, fit, validation, stages, plan, seed=seed, folder=folder)
     return net, history

@@ -40,7 +40,7 @@ def use_style() -> None:
 
 
 def spectrogram(ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12.0) -> None:
-    """One clip's log-mel (mel, frames) in nepers, mel bands upwards; `span` nepers below the loudest."""
+    """One clip's log-mel (mel, frames) in nepers, drawn down to `span` below its loudest."""
     top = float(np.max(log_mel))
     image = ax.imshow(
         log_mel, origin="lower", aspect="auto", cmap="magma", vmin=top - span, vmax=top,
@@ -62,7 +62,7 @@ def intervals(
     offset: float = 0.0,
     label: str | None = None,
 ) -> None:
-    """A dot with its interval for each name, the first on top. `offset` moves a second series down."""
+    """A dot and an interval for each name, the first on top; `offset` moves a second series."""
     rows = np.arange(len(names)) + offset
     values = np.asarray(values, float)
     spread = np.abs(np.vstack([values - np.asarray(low), np.asarray(high) - values]))

@@ -1,7 +1,8 @@
 """The names of the field and the three profiles a chapter can run under.
 
-A profile says how much effort to spend; it never changes what is done. `quick` and `study` run on the
-embedded corpus unless a `data_root` is given, `tau` is the authors' own schedule for the full data set.
+A profile says how much effort to spend; it never changes what is done. `quick` and `study` run on
+the embedded corpus unless a `data_root` is given, `tau` is the authors' schedule for the full data
+set.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Training:
     """How one network is trained: Adam, and the epoch that is kept.
 
     `schedule` is "constant" (the authors') or "one_cycle" (Smith & Topin 2018, arXiv 1708.07120:
-    the rate climbs for the first 30 % of the steps and then falls to zero, so that few epochs suffice).
+    the rate climbs for the first 30 % of the steps, then falls to zero, so few epochs suffice).
     `patience` counts epochs without a better `monitor` before stopping; None never stops early.
     `statistics_momentum` is BN's during training: a running average that moves by 1 % a step (the
     authors') needs some hundreds of steps to catch up, which a short run does not have to spare.
@@ -61,7 +62,9 @@ class Profile:
     stage: Training
 
 
-def _profile(name: str, size: CorpusSize, epochs: int, member: int, fusion: int, **common) -> Profile:
+def _profile(
+    name: str, size: CorpusSize, epochs: int, member: int, fusion: int, **common
+) -> Profile:
     student = Training(epochs, **common)
     return Profile(
         name,

@@ -1,8 +1,8 @@
-"""The artefact store: what took long is built once, whole or not at all, and found again by its key.
+"""The store: what took long is built once, whole or not at all, and found again by its key.
 
 An artefact is a folder. Its key is made from everything it depends on: its settings, the code that
-builds it (without comments and docstrings) and the keys of its parents. It is filled under a partial
-name that survives a kill, so a builder can resume, and renamed when it is complete.
+builds it (without comments and docstrings) and the keys of its parents. It is filled under a
+partial name that survives a kill, so a builder can resume, and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def artefact(
     Args:
         kind: first part of the folder's name, e.g. "student".
         settings: everything the content depends on, as plain json values.
-        build: fills the folder it is given. After a kill it is called again with the same folder and
-            whatever it had written: it must continue from there, and trust only what was renamed
-            into place (`write_atomic`). None only looks: the answer is None where nothing is built.
+        build: fills the folder it is given. After a kill it is called again with the folder and all
+            it had written: it must continue from there, and trust only what was renamed into
+            place (`write_atomic`). None only looks: the answer is None where nothing is built.
         code: functions, classes or modules of asclib whose source is part of the key.
         parents: folders of the artefacts this one is made from.
 
@@ -92,7 +92,7 @@ def results(name: str) -> dict[str, Any]:
     """The committed figures of `results/<name>.json`, which the prose quotes."""
     path = PROJECT / "results" / f"{name}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is not in results/: make it with python -m asclib.study")
+        raise FileNotFoundError(f"no results/{path.name}: run python -m asclib.study {name}")
     return json.loads(path.read_text())
 
 
@@ -118,8 +118,8 @@ def progress(iterable: Iterable, *, total: int | None = None, label: str = "") -
 def code_version(*things: Any) -> str:
     """A hash of the source of functions, classes or modules of asclib and of all they use in it.
 
-    Comments, docstrings, annotations and layout do not count; constants do. Functions reached through a table
-    (a dict or tuple at module level) are followed too.
+    Comments, docstrings, annotations and layout do not count; constants do. Functions reached
+    through a table (a dict or tuple at module level) are followed too.
     """
     seen: dict[str, str] = {}
     queue = list(things)
@@ -150,7 +150,7 @@ def code_version(*things: Any) -> str:
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _bare_tree(thing: Any) -> ast.Module:
     tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
     for node in ast.walk(tree):

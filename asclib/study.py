@@ -35,7 +35,7 @@ PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
 
 
 def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tensor) -> dict:
-    """Test logits (clips, 10) of each system: the networks named, the two teachers, int8 students."""
+    """Test logits (clips, 10) of every system: both teachers, each student and its int8 form."""
     teacher = experiment.teacher()
     answers = {
         "teacher_unfused": unfused_logits(predict(teacher, x, teacher.member_logits)),
@@ -57,7 +57,9 @@ def paired(ours: list[np.ndarray], base: list[np.ndarray], clips: pd.DataFrame) 
         trainings?), null with a single seed.
     """
     pooled = compare(
-        np.concatenate(base), np.concatenate(ours), pd.concat([clips] * len(base), ignore_index=True)
+        np.concatenate(base),
+        np.concatenate(ours),
+        pd.concat([clips] * len(base), ignore_index=True),
     )
     each = [compare(b, o, clips, resamples=1).accuracy for b, o in zip(base, ours, strict=True)]
     half = None
@@ -112,11 +114,13 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
         for base in ("student", "teacher_unfused", "response", name.removesuffix("_int8"))
         if name != base and base in probabilities
     ]
+    sizes = {split: len(experiments[0].table(split)) for split in ("fit", "validation", "test")}
+    tables = {name: score.table().round(5).to_dict("records") for name, score in scores.items()}
     return {
-        "clips": {split: len(experiments[0].table(split)) for split in ("fit", "validation", "test")},
+        "clips": sizes,
         "seeds": [experiment.seed for experiment in experiments],
         "runs": rows,
-        "pooled": {name: score.table().round(5).to_dict("records") for name, score in scores.items()},
+        "pooled": tables,
         "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
         "differences": differences,
         "curves": curves,

@@ -11,12 +11,12 @@ from asclib.networks import EMBEDDING, TMSIC
 
 
 def one_vs_all(labels: Tensor, scene: int) -> Tensor:
-    """Labels for the member of one scene: 0 for the scene itself, 1 for all others (the authors' order)."""
+    """Labels for one scene's member: 0 for the scene, 1 for all others (the authors' order)."""
     return (labels != scene).long()
 
 
 class OneVsAllTeacher(nn.Module):
-    """Ten two-way members whose embeddings, concatenated, feed one dense layer (519,770 parameters).
+    """Ten two-way members; their joined embeddings feed one dense layer: 519,770 parameters.
 
     Members stay in inference mode while the head and they are trained (running statistics of BN,
     no dropout), as the authors did; their weights move, their statistics do not.
@@ -26,12 +26,13 @@ class OneVsAllTeacher(nn.Module):
     def __init__(self, members: Sequence[TMSIC]):
         super().__init__()
         if any(member.head.out_features != 2 for member in members):
-            raise ValueError("every member needs a two-way head, [class, others]: TMSIC(n_classes=2)")
+            raise ValueError("every member needs a two-way head: use TMSIC(n_classes=2)")
         self.members = nn.ModuleList(members)
-        # The published fused network drops the two-way heads: kept as buffers, they move and are saved
-        # with the teacher but are neither trained nor counted.
-        self.register_buffer("member_weight", torch.stack([m.head.weight.detach() for m in members]))
-        self.register_buffer("member_bias", torch.stack([m.head.bias.detach() for m in members]))
+        # The published fused network drops the two-way heads: kept as buffers, they move and are
+        # saved with the teacher but are neither trained nor counted.
+        heads = [member.head for member in members]
+        self.register_buffer("member_weight", torch.stack([h.weight.detach() for h in heads]))
+        self.register_buffer("member_bias", torch.stack([h.bias.detach() for h in heads]))
         for member in members:
             member.head = nn.Identity()
         self.head = nn.Linear(EMBEDDING * len(members), len(members))

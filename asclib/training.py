@@ -22,7 +22,7 @@ EVALUATION_BATCH = 256
 
 
 class Clips(NamedTuple):
-    """Clips ready for a network: `x` (n, 1, 140, 8) float32, `labels` (n,) int64, `identifiers` (n,)."""
+    """Clips for a network: `x` (n, 1, 140, 8) float32, `labels` (n,) int64, `identifiers` (n,)."""
 
     x: Tensor
     labels: Tensor
@@ -97,14 +97,15 @@ def train(
         net: any module from inputs to logits.
         fit, validation: the clips to learn from, and those that choose the epoch.
         settings: epochs, rate, schedule, patience; see `Training`.
-        seed: of the order of the clips and of dropout. Same seed, same weights, bit for bit on a CPU.
+        seed: of the clips' order and of dropout. Same seed, same weights, bit for bit on a CPU.
         objective: the loss; cross-entropy with the settings' label smoothing when None.
         folder: where a checkpoint is kept after each epoch. A later call with the same folder goes
             on from there, to the same result as an unbroken run.
         label: shown on the progress bar.
 
     Returns: one row an epoch: epoch, loss, validation_loss, validation_accuracy.
-    Raises: ValueError when there is nothing to learn from; FloatingPointError when the loss is not finite.
+    Raises: ValueError when there is nothing to learn from; FloatingPointError when the loss is not
+    finite.
     """
     if len(fit.labels) < 2 or len(validation.labels) == 0:
         raise ValueError(
@@ -129,7 +130,9 @@ def train(
             torch.manual_seed(seed * 1_000_003 + epoch)
             loss = _epoch(net, fit, objective, optimizer, schedule, batch, steps)
             if not np.isfinite(loss):
-                raise FloatingPointError(f"the loss of epoch {epoch} is {loss}: lower the learning rate")
+                raise FloatingPointError(
+                    f"the loss of epoch {epoch} is {loss}: lower the learning rate"
+                )
             run.finish_epoch(loss, predict(net, validation.x), validation.labels.cpu(), settings)
     net.load_state_dict(run.best)
     net.to("cpu").eval()

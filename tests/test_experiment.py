@@ -1,4 +1,4 @@
-"""An experiment builds what is missing, finds it again, and keeps clips, labels and answers together."""
+"""An experiment builds what is missing, finds it again, and keeps clips and labels together."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The distillation losses against double loops, by their invariances, and where numbers get extreme."""
+"""The distillation losses against plain loops, by their invariances, and at the extremes."""
 
 import math
 
@@ -62,11 +62,12 @@ def test_relational_losses_equal_a_plain_loop(diagonal):
 def test_response_equals_the_divergence_written_out():
     student, teacher, t = outputs(seed=3), outputs(seed=4), 3.0
     expected = 0.0
-    for s, z in zip(student, teacher):
+    for s, z in zip(student, teacher, strict=True):
         p = [math.exp(v / t) for v in z.tolist()]
         q = [math.exp(v / t) for v in s.tolist()]
         p, q = [v / sum(p) for v in p], [v / sum(q) for v in q]
-        expected += t * t * sum(a * math.log(a / b) for a, b in zip(p, q)) / len(student)
+        divergence = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+        expected += t * t * divergence / len(student)
     assert losses.response(student, teacher, t).item() == pytest.approx(expected, rel=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""The store: built once, whole or not at all, and found again only if nothing it depends on changed."""
+"""The store: built once, whole or not at all, found again only if nothing it needs changed."""
 
 import importlib
 import linecache
@@ -120,7 +120,9 @@ def module(folder, monkeypatch):
     """Writes a module that passes for one of asclib's, so that its code can be changed."""
     monkeypatch.syspath_prepend(str(folder))
 
-    def load(source, name=f"asclib_sample_{time.monotonic_ns()}"):
+    name = f"asclib_sample_{time.monotonic_ns()}"
+
+    def load(source):
         (folder / f"{name}.py").write_text(textwrap.dedent(source))
         sys.modules.pop(name, None)
         importlib.invalidate_caches()

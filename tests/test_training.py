@@ -1,4 +1,4 @@
-"""The trainer: same seed, same weights; a killed run resumes to the same result; the best epoch is kept."""
+"""The trainer: same seed, same weights; a killed run resumes; the best epoch is kept."""
 
 import os
 import signal

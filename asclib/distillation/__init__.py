@@ -1,7 +1,7 @@
 """Distillation: a technique is a tuple of stages, and one trainer runs them all.
 
-A stage trains the whole student on `hard · cross-entropy + weight · loss(student, teacher)`, with a new
-optimiser, and leaves it with the weights of its best validation epoch.
+A stage trains the whole student on `hard · cross-entropy + weight · loss(student, teacher)`, with a
+new optimiser, and leaves it with the weights of its best validation epoch.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = ["TECHNIQUES", "Answers", "Stage", "distill", "losses"]
 class Stage:
     """One phase of a technique.
 
-    `loss(student_logits, teacher_logits, **arguments)` is weighted by `weight`, the cross-entropy by
-    `hard`. `epochs` multiplies the epochs of the profile's stage training.
+    `loss(student_logits, teacher_logits, **arguments)` is weighted by `weight`, the cross-entropy
+    by `hard`. `epochs` multiplies the epochs of the profile's stage training.
     """
 
     loss: Callable[..., Tensor]
@@ -74,7 +74,7 @@ TECHNIQUES: dict[str, tuple[Stage, ...]] = {
 
 @dataclass(frozen=True)
 class Answers:
-    """The teacher's logits (n, classes) for the clips named by `identifiers` (n,), computed once."""
+    """The teacher's logits (n, classes) for the clips that `identifiers` (n,) names."""
 
     identifiers: np.ndarray
     logits: np.ndarray
@@ -87,21 +87,21 @@ class Answers:
         position = {identifier: row for row, identifier in enumerate(self.identifiers)}
         if len(position) != len(self.logits):
             raise ValueError(
-                f"{len(self.logits)} teacher answers for {len(position)} distinct clips: every clip "
-                "needs exactly one; compute the answers again"
+                f"{len(self.logits)} teacher answers for {len(position)} distinct clips: every "
+                "clip needs exactly one; compute the answers again"
             )
         missing = [identifier for identifier in identifiers if identifier not in position]
         if missing:
             raise ValueError(
-                f"the teacher has no answer for {missing[0]} ({len(missing)} of {len(identifiers)} clips "
-                "missing): compute the answers on the clips the student learns from"
+                f"the teacher has no answer for {missing[0]} ({len(missing)} of {len(identifiers)} "
+                "clips missing): compute the answers on the clips the student learns from"
             )
         rows = [position[identifier] for identifier in identifiers]
         return torch.from_numpy(np.ascontiguousarray(self.logits[rows]))
 
 
 def objective(stage: Stage, teacher_logits: Tensor) -> Objective:
-    """The trainer's objective for one stage; `teacher_logits` row i belongs to row i of the fit clips."""
+    """The trainer's objective for one stage; row i of `teacher_logits` answers fit clip i."""
 
     def loss(net: nn.Module, rows: Tensor, x: Tensor, labels: Tensor) -> Tensor:
         student = net(x)
