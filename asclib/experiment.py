@@ -59,27 +59,31 @@ class Experiment:
     @functools.cached_property
     def corpus(self) -> Corpus:
         """The corpus of this experiment, opened and validated."""
+        return Corpus.open(self._embedded or self.data_root)
+
+    @functools.cached_property
+    def _embedded(self) -> Path | None:
+        """The folder of the embedded corpus, rendered once; None when a data_root is given."""
         if self.data_root is not None:
-            return Corpus.open(self.data_root)
+            return None
         size = self.profile.corpus
-        folder = artefact(
+        return artefact(
             "corpus",
             asdict(size),
-            lambda folder: synthesis.render(folder, size),
+            lambda folder: synthesis.render(folder, size, workers=training.cores()),
             code=(synthesis.render,),
         )
-        return Corpus.open(folder)
 
     @functools.cached_property
     def _features(self) -> Path:
         log_mel = LogMel.tmsic()
         return artefact(
             "features",
-            {"corpus": self.corpus.fingerprint, "log_mel": "tmsic"},
-            lambda folder: features.extract(
-                self.corpus, log_mel, folder, workers=training.cores()
-            ),
+            {"corpus": self.corpus.fingerprint, "log_mel": log_mel.settings},
+            lambda folder: features.extract(self.corpus, log_mel, folder, workers=training.cores()),
             code=(features.extract, LogMel),
+            # other code may render other sounds under the same names and sizes
+            parents=(self._embedded,) if self._embedded else (),
         )
 
     def table(self, split: str) -> pd.DataFrame:

@@ -37,6 +37,8 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import soxr
+from IPython.display import Audio
 
 from asclib.corpus import read_audio
 from asclib.experiment import Experiment
@@ -104,6 +106,12 @@ spectrogram(axes[1], picture, "log-mel")
 show(fig)
 
 # %% [markdown]
+# And this is how it sounds at 8 kHz, all the networks ever hear of it:
+
+# %%
+Audio(soxr.resample(wave, SAMPLE_RATE, 8000), rate=8000)
+
+# %% [markdown]
 # The picture keeps which frequencies sound and throws most of the rest
 # away: 44,100 numbers become 1,120. [The features](03_features.ipynb) are a
 # chapter of their own.
@@ -117,7 +125,8 @@ fig, axes = plt.subplots(2, 5, figsize=(8, 4), sharex=True, sharey=True)
 for ax, (_, row) in zip(axes.flat, ordered, strict=False):
     sound = read_audio(corpus.root / row["filename"])
     values = log_mel(sound[None])[0, 0].numpy()
-    ax.imshow(values, origin="lower", aspect="auto", cmap="magma")
+    ax.imshow(values, origin="lower", aspect="auto", cmap="magma",
+              interpolation="nearest")
     ax.set_title(row["scene"].replace("_", " "), fontsize=9)
     ax.grid(False)
 fig.supxlabel("frame", fontsize=9)
@@ -169,14 +178,15 @@ show(fig)
 # numbers, reading "128 K" as 128,000, the stricter way:
 
 # %%
-from asclib.complexity import LIMITS
+from asclib.complexity import LIMITS, complexity
+from asclib.networks import TMSIC
 
 columns = ["year", "macs", "parameters", "bytes", "bits"]
 limits = pd.DataFrame(
     [[getattr(year, name) for name in columns] for year in LIMITS.values()],
     columns=columns, dtype=object,
-)
-limits.fillna("").set_index("year")
+).set_index("year")
+limits.map(lambda number: "" if number is None else f"{number:,}")
 
 # %% [markdown]
 # ### The chip behind the limits
@@ -203,9 +213,6 @@ print(f"{LIMITS[2023].bytes / FLASH:.0%} of the flash for 128 kB of weights")
 # *activations*. Which of them is large?
 
 # %% mystnb={"figure": {"name": "fig-memory", "caption": "What one inference of the student needs, beside the RAM and the flash of an STM32L496. Activations as int8, layer by layer."}, "image": {"alt": "Horizontal bars on a logarithmic axis: features about one kilobyte, sound at 8 kHz 16, activations and weights about 50 each, sound at 44.1 kHz 88, then the chip's RAM and flash."}}
-from asclib.complexity import complexity
-from asclib.networks import TMSIC
-
 student = complexity(TMSIC())
 needs = {
     "log-mel, int8": 140 * 8,
@@ -216,8 +223,9 @@ needs = {
     "RAM of the chip": RAM, "flash of the chip": FLASH,
 }
 fig, ax = plt.subplots(figsize=(7, 2.8))
-kilobytes = np.array(list(needs.values())) / 1e3
-ax.barh(list(needs), kilobytes, color=[INK] * 5 + [MUTED] * 2)
+kilobytes = pd.Series(needs) / 1e3
+bars = ax.barh(kilobytes.index, kilobytes, color=[INK] * 5 + [MUTED] * 2)
+ax.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
 ax.set(xscale="log", xlabel="kB")
 show(fig)
 
@@ -368,11 +376,11 @@ print(f"accuracy {one.mean():.3f}, 95 % interval {low:.3f} to {high:.3f}")
 # | first of 2022 (CP-JKU) | evaluation | 59.6 | 1.091 | 121 K | 28 M | {cite}`martinmorato2022low` |
 # | TMSIC, response distillation | evaluation 2022 | 51.6 | | 51,986 | 25.4 M | {cite}`ipleiria2023dcase` |
 # | TMSIC, RRS, quantised | evaluation 2023 | 51.9 | | 51,986 | 25.4 M | {cite}`ipleiria2023dcase` |
-# | DCASE 2024 baseline, all training data | evaluation | 56.84 | | 61,148 | 29.4 M | {cite}`schmid2024data` |
-# | first of 2024 (Rep-Mobile), all training data | evaluation | 61.8 | | | | {cite}`schmid2024data,han2024data` |
+# | DCASE 2024 baseline, all data | evaluation | 56.84 | | 61,148 | 29.4 M | {cite}`schmid2024data` |
+# | first of 2024, all data | evaluation | 61.8 | | | | {cite}`schmid2024data,han2024data` |
 # | CP-Mobile with the best teachers | development | 65.81 | | 128 K | 32 M | {cite}`morocutti2025creating` |
-# | DCASE 2025 baseline, 25 % of the data, device given | evaluation | 53.24 | | | | {cite}`dcase2025results` |
-# | first of 2025, 25 % of the data, device given | evaluation | 61.47 | | | | {cite}`dcase2025results` |
+# | DCASE 2025 baseline, 25 % of data | evaluation | 53.24 | | | | {cite}`dcase2025results` |
+# | first of 2025, 25 % of data | evaluation | 61.47 | | | | {cite}`dcase2025results` |
 #
 # Two things to take from the table. One second of a city is hard: the best
 # systems miss four clips in ten. And TMSIC was never the most accurate. It
