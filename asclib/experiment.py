@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import os
+import threading
 import time
 import warnings
 from dataclasses import asdict
@@ -215,7 +216,15 @@ def build(runs: list[tuple[Experiment, str]]) -> None:
 def _build(profile: settings.Profile, data_root: str | None, seed: int, name: str) -> None:
     """One training in a worker process; the parent shows the progress, the worker is silent."""
     os.environ["ASCLIB_PROGRESS"] = os.devnull
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     Experiment(profile, data_root, seed)._trained(name)
+
+
+def _leave_with(parent: int) -> None:
+    """End this worker when its parent is gone: a killed run must not train on unseen."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _train_student(experiment: Experiment, name: str, plan, folder: Path):
