@@ -37,7 +37,8 @@ class Training:
     `patience` counts epochs without a better `monitor` before stopping; None never stops early.
     `statistics_momentum` is BN's during training: a running average that moves by 1 % a step (the
     authors') needs some hundreds of steps to catch up, which a short run does not have to spare.
-    `monitor` names the validation figure whose best epoch is kept: "accuracy" (macro) or "loss".
+    `monitor` names the validation figure whose best epoch is kept, "accuracy" (macro) or "loss";
+    "last" keeps the last epoch: a one-vs-all network that always says "others" has a low loss.
     """
 
     epochs: int
@@ -70,19 +71,24 @@ def _profile(
         name,
         size,
         student=student,
-        member=replace(student, epochs=member, monitor="loss", label_smoothing=0.1),
-        fusion=replace(student, epochs=fusion, learning_rate=1e-4),
+        member=replace(
+            student,
+            epochs=member,
+            monitor="accuracy" if student.patience else "last",
+            label_smoothing=0.1,
+        ),
+        fusion=replace(student, epochs=fusion, learning_rate=3e-4),
         stage=student,
     )
 
 
 PROFILES = {
     "quick": _profile(
-        "quick", CorpusSize(1_200, 600), epochs=12, member=7, fusion=2,
+        "quick", CorpusSize(1_200, 600), epochs=12, member=10, fusion=2,
         batch_size=32, learning_rate=3e-3, statistics_momentum=0.1,
     ),
     "study": _profile(
-        "study", CorpusSize(6_000, 2_000), epochs=16, member=8, fusion=2,
+        "study", CorpusSize(6_000, 2_000), epochs=14, member=8, fusion=1,
         learning_rate=3e-3, statistics_momentum=0.05,
     ),
     "tau": _profile(

@@ -36,8 +36,18 @@ class OneVsAllTeacher(nn.Module):
         for member in members:
             member.head = nn.Identity()
         self.head = nn.Linear(EMBEDDING * len(members), len(members))
-        nn.init.xavier_uniform_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self._fuse_heads()
+
+    @torch.no_grad()
+    def _fuse_heads(self) -> None:
+        """Start the fusion where the members stand: logit k is what member k says alone.
+
+        The authors start from random weights; a short fine-tuning has no epochs to spare for that.
+        """
+        nn.init.zeros_(self.head.weight)
+        for k, (weight, bias) in enumerate(zip(self.member_weight, self.member_bias, strict=True)):
+            self.head.weight[k, EMBEDDING * k : EMBEDDING * (k + 1)] = weight[0] - weight[1]
+            self.head.bias[k] = bias[0] - bias[1]
 
     def train(self, mode: bool = True) -> OneVsAllTeacher:
         super().train(mode)

@@ -197,7 +197,7 @@ class _Run:
                 "validation_accuracy": macro_accuracy(logits, labels),
             }
         )
-        if self.waited(settings) == 0:
+        if self.waited(settings) == 0 or settings.monitor == "last":
             self.best = _copy(self.parts["net"])
         if self.path:
             state = {name: part.state_dict() for name, part in self.parts.items()}

@@ -1,11 +1,16 @@
 """An experiment builds what is missing, finds it again, and keeps clips and labels together."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from asclib import settings
 from asclib.experiment import MEMBERS, Experiment, build
@@ -136,3 +141,26 @@ def test_building_for_several_seeds_goes_through_one_call(experiment):
     build([(one, "student") for one in both])
     weights = [one.student().head.weight for one in both]
     assert not torch.equal(*weights)
+
+
+KILLED = """
+import sys
+from dataclasses import replace
+sys.path.insert(0, sys.argv[1])
+from test_experiment import PLAN, TINY
+from asclib.experiment import Experiment
+Experiment(replace(TINY, student=replace(PLAN, epochs=100_000))).build("student", "member_bus")
+"""
+
+
+def test_workers_end_when_the_run_that_started_them_is_killed(experiment):
+    process = subprocess.Popen([sys.executable, "-c", KILLED, os.path.dirname(__file__)])
+    deadline = time.monotonic() + 120
+    while not list(root().glob("student-*.partial/checkpoint.pt")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    (partial,) = root().glob("student-*.partial")
+    with FileLock(partial.with_suffix(".lock"), timeout=30):  # a living worker would hold it
+        assert partial.is_dir()

@@ -50,6 +50,14 @@ def test_a_member_keeps_its_own_answer_inside_the_teacher():
     torch.testing.assert_close(OneVsAllTeacher(members).eval().member_logits(x), alone)
 
 
+def test_fusion_starts_from_what_the_members_say_alone():
+    torch.manual_seed(3)
+    teacher = OneVsAllTeacher([TMSIC(n_classes=2) for _ in range(10)]).eval()
+    x = torch.randn(4, *INPUT_SHAPE)
+    alone = unfused_logits(teacher.member_logits(x))
+    torch.testing.assert_close(teacher(x), alone, rtol=1e-4, atol=1e-5)
+
+
 def test_members_stay_in_inference_mode_but_their_weights_move(teacher):
     teacher.train()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}

@@ -1,0 +1,75 @@
+"""Claims about the measurements behind the dataset chapter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score
+
+from asclib import study_data
+from asclib.corpus import places
+
+KEYS = {
+    "clip": "identifier",
+    "clip within city": "identifier",
+    "recording": "recording",
+    "location": "place",
+}
+
+
+@pytest.fixture(scope="module")
+def clips() -> pd.DataFrame:
+    """Two clips of each of 120 recordings, at 40 locations of four cities."""
+    rows = [
+        {"city": f"c{k % 4}", "location": f"{k % 40}", "recording": f"r{k}", "slice": s}
+        for k in range(120)
+        for s in range(2)
+    ]
+    table = pd.DataFrame(rows)
+    table["identifier"] = table["recording"] + "-" + table["slice"].astype(str)
+    return table.assign(place=places(table))
+
+
+@pytest.mark.parametrize("name", study_data.SPLITS)
+def test_a_split_takes_every_clip_once_and_cuts_no_group(name: str, clips: pd.DataFrame) -> None:
+    fit, held_out = study_data.SPLITS[name](clips, 3)
+    assert sorted([*fit, *held_out]) == list(range(len(clips)))
+    key = clips[KEYS[name]].to_numpy()
+    assert set(key[fit]) & set(key[held_out]) == set()
+    assert len(held_out) == pytest.approx(0.3 * len(clips), abs=10)
+
+
+def test_splits_by_clip_cut_recordings_and_the_published_one_keeps_the_cities_shares(clips) -> None:
+    for name in ("clip", "clip within city"):
+        fit, held_out = study_data.SPLITS[name](clips, 0)
+        assert set(clips["recording"].iloc[fit]) & set(clips["recording"].iloc[held_out])
+    assert set(clips["city"].iloc[held_out].value_counts()) == {18}  # 30 % of 60 in each city
+
+
+def test_macro_accuracy_is_the_mean_recall() -> None:
+    truth = np.array([0, 0, 0, 1, 2, 2])
+    guess = np.array([0, 0, 1, 1, 1, 2])
+    assert study_data.macro_accuracy(truth, guess) == pytest.approx(
+        balanced_accuracy_score(truth, guess)
+    )
+
+
+def test_the_summary_of_a_clip_holds_the_mean_and_deviation_of_each_band() -> None:
+    x = torch.randn(3, 1, 5, 8)
+    expected = [[x[i, 0, band].mean() for band in range(5)] for i in range(3)]
+    assert study_data.summary(x)[:, :5] == pytest.approx(np.array(expected), abs=1e-6)
+    deviation = float(x[1, 0, 2].std(correction=0))
+    assert study_data.summary(x)[1, 5 + 2] == pytest.approx(deviation, abs=1e-6)
+
+
+def test_the_device_gap_compares_recordings_that_both_sides_heard() -> None:
+    clips = pd.DataFrame(
+        {"recording": ["r1", "r1", "r2", "r2", "r3"], "device": ["a", "s4", "a", "s5", "a"]}
+    )
+    hit = np.array([True, False, True, True, False])
+    gap = study_data.device_gap(hit, clips)
+    assert gap["accuracy"] == pytest.approx(0.5)  # r1 loses one, r2 none, r3 was not heard
+    assert (gap["accuracy_low"], gap["accuracy_high"]) == (0.0, 1.0)
+    assert study_data.device_gap(hit, clips.assign(device="a")) is None
