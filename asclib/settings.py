@@ -63,37 +63,28 @@ class Profile:
     stage: Training
 
 
-def _profile(
-    name: str, size: CorpusSize, epochs: int, member: int, fusion: int, **common
-) -> Profile:
-    student = Training(epochs, **common)
-    return Profile(
-        name,
-        size,
-        student=student,
-        member=replace(
-            student,
-            epochs=member,
-            monitor="accuracy" if student.patience else "last",
-            label_smoothing=0.1,
-        ),
-        fusion=replace(student, epochs=fusion, learning_rate=3e-4),
-        stage=student,
-    )
+def _short(name: str, size: CorpusSize, epochs: int, member: int, fusion: int, **how) -> Profile:
+    """A profile of one-cycle trainings of a few epochs, whose last epoch is as good as any."""
+    student = Training(epochs, learning_rate=3e-3, **how)
+    member_plan = replace(student, epochs=member, monitor="last", label_smoothing=0.1)
+    fusion_plan = replace(student, epochs=fusion, learning_rate=3e-4)
+    return Profile(name, size, student, member_plan, fusion_plan, stage=student)
 
+
+_AUTHORS = Training(epochs=200, schedule="constant", patience=20)
 
 PROFILES = {
-    "quick": _profile(
+    "quick": _short(
         "quick", CorpusSize(1_200, 600), epochs=12, member=10, fusion=2,
-        batch_size=32, learning_rate=3e-3, statistics_momentum=0.1,
+        batch_size=32, statistics_momentum=0.1,
     ),
-    "study": _profile(
-        "study", CorpusSize(6_000, 2_000), epochs=14, member=8, fusion=1,
-        learning_rate=3e-3, statistics_momentum=0.05,
+    "study": _short(
+        "study", CorpusSize(6_000, 2_000), epochs=14, member=8, fusion=1, statistics_momentum=0.05
     ),
-    "tau": _profile(
-        "tau", CorpusSize(139_620, 29_680), epochs=200, member=200, fusion=200,
-        schedule="constant", patience=20,
+    "tau": Profile(
+        "tau", CorpusSize(139_620, 29_680),
+        student=_AUTHORS, member=replace(_AUTHORS, label_smoothing=0.1),
+        fusion=_AUTHORS, stage=_AUTHORS,
     ),
 }  # fmt: skip
 

@@ -351,7 +351,7 @@ print(f"accuracy {one.mean():.3f}, 95 % interval {low:.3f} to {high:.3f}")
 # %% [markdown]
 # ## The cast
 #
-# ![A second of sound becomes a log-mel picture; a small student network, rounded to int8, names the scene. A teacher of ten fused networks helps while it learns.](figures/pipeline.svg)
+# ![A second of sound becomes a log-mel picture; a small student network, rounded to int8, names the scene. A teacher of ten fused networks teaches it beforehand.](figures/pipeline.svg)
 #
 # * **TMSIC**, the student: four convolutions and two dense layers on a
 #   picture of 140 × 8. Its 51,986 parameters fit every limit above.
