@@ -1,0 +1,498 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Eight bits are enough
+#
+# ## What you will learn
+# * how a number becomes an 8-bit integer: scale, zero point, and a bound on the error;
+# * why weights get one scale per channel and activations one range per clip;
+# * how a trained student becomes a `.tflite` file, and how to make sure that it still says the same;
+# * where the bytes of that file are, and how few bits would do;
+# * what *dynamic range* quantisation is, and what it is not.
+#
+# **Prerequisites**: [the student](04_student.ipynb), [RRS](07_rrs.ipynb).
+#
+# **Data in**: the student trained with RRS, the one trained on labels alone, the test clips.
+#
+# **Data out**: the student as an 8-bit `.tflite` file, in the store.
+
+# %% tags=["parameters"]
+profile = "quick"
+data_root = None
+seed = 0
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from myst_nb import glue
+
+from asclib import plotting, quantization, store
+from asclib.experiment import Experiment
+from asclib.training import macro_accuracy, predict
+
+plotting.use_style()
+experiment = Experiment(profile, data_root, seed)
+
+# %% [markdown]
+# ## From a number to an integer
+#
+# The challenge allows 128 kB of weights. As 32-bit numbers the student's 51,986 parameters take
+# 208 kB, as 8-bit integers 52 kB. An integer cannot say 0.0371. But an integer and an agreement about
+# what one step is worth can say something close {cite}`jacob2018quantization`:
+#
+# $$ q = \mathrm{clip}\Big(\mathrm{round}\big(x / s\big) + z,\; -128,\; 127\Big), \qquad
+#    \hat x = s\,(q - z) . $$
+#
+# The **scale** $s$ is the size of one step. The **zero point** $z$ is the integer that means 0. With a
+# range from $\min$ to $\max$, stretched so that it holds 0, there are 255 steps:
+# $s = (\max - \min) / 255$ and $z = \mathrm{round}(-128 - \min / s)$. This is the *affine*, or asymmetric,
+# quantiser. Setting $z = 0$ and $s = \max|x| / 127$ gives the *symmetric* one.
+
+# %%
+def affine(x):
+    """Integers, scale and zero point of the asymmetric 8-bit quantiser."""
+    low, high = x.min().clamp(max=0), x.max().clamp(min=0)
+    scale = (high - low) / 255
+    zero = (-128 - low / scale).round()
+    return (x / scale + zero).round().clamp(-128, 127), scale, zero
+
+
+x = torch.tensor([-0.30, 0.0, 0.0371, 0.5, 1.2])
+q, scale, zero = affine(x)
+print(f"one step is {scale:.5f}, zero is the integer {zero:.0f}")
+back = scale * (q - zero)
+pd.DataFrame({"x": x, "integer": q.int(), "read back": back}).round(4)
+
+# %% [markdown]
+# Zero comes back as exactly zero. This matters, since the convolutions pad with zeros and every ReLU
+# produces them.
+#
+# How wrong can a value within the range be? Rounding moves it by half a step at the most:
+# $|x - \hat x| \le s / 2$. {numref}`fig-rounding` shows it with 4 bits, the integers −7 to 7, so that the
+# steps can be seen.
+
+# %% mystnb={"figure": {"name": "fig-rounding", "caption": "Left: a symmetric 4-bit quantiser, read back against its input. Right: its error, with the bound of half a step as dashed lines."}, "image": {"alt": "On the left a staircase along the diagonal; on the right a saw-tooth that stays between two dashed horizontal lines."}}
+def symmetric(x, bits, scale):
+    """x rounded to symmetric integers of so many bits, and read back."""
+    largest = 2 ** (bits - 1) - 1
+    return (x / scale).round().clamp(-largest, largest) * scale
+
+
+line = torch.linspace(-1, 1, 2001)
+step = 1 / 7
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+left.plot(line, symmetric(line, 4, step), color=plotting.INK)
+left.set(xlabel="x", ylabel="read back")
+right.plot(line, symmetric(line, 4, step) - line, color=plotting.INK)
+for bound in (-step / 2, step / 2):
+    right.axhline(bound, color=plotting.ACCENT, ls="--")
+right.set(xlabel="x", ylabel="error")
+plotting.show(figure)
+
+# %% [markdown]
+# Which quantiser for what? Weights lie on both sides of zero: symmetric, and the zero point drops out of
+# all products. Activations after a ReLU are never negative: a symmetric quantiser would spend half its
+# integers on values that do not occur. On made-up values of both kinds, the error (root mean square,
+# as a share of the values' own):
+
+# %%
+values = torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+shares = {}
+for name, x in (("both signs", values), ("after ReLU", values.relu())):
+    q, scale, zero = affine(x)
+    errors = {"asymmetric": scale * (q - zero) - x,
+              "symmetric": symmetric(x, 8, x.abs().max() / 127) - x}
+    shares[name] = {kind: 100 * float(error.norm() / x.norm())
+                    for kind, error in errors.items()}
+pd.DataFrame(shares).T.round(2)
+
+# %% [markdown]
+# ## Weights: one scale for each channel
+#
+# A step is as large as the largest value demands. If one output channel of a layer has large weights,
+# a scale shared by the whole layer (*per tensor*) makes the steps coarse for all others. The cure is
+# one scale for each output channel (*per channel*): a few more numbers, the same arithmetic. We write it
+# for any number of bits, since we shall need that later.
+
+# %%
+def quantize_weight(weight, bits=8, per_channel=True):
+    """A layer's weights rounded to symmetric integers, and read back."""
+    largest = weight.abs().flatten(1).amax(dim=1)  # of each output channel
+    largest = largest if per_channel else largest.max().expand_as(largest)
+    scale = (largest / (2 ** (bits - 1) - 1)).clamp(min=1e-12)
+    return symmetric(weight, bits, scale.view(-1, *[1] * (weight.dim() - 1)))
+
+
+net = experiment.distilled("rrs")
+layers = {name: layer for name, layer in net.named_modules()
+          if isinstance(layer, quantization.WEIGHTED)}
+for layer in layers.values():
+    weight = layer.weight.data
+    library = quantization.quantize_weight(weight)
+    assert torch.allclose(quantize_weight(weight), library, atol=1e-6)
+for name, layer in layers.items():
+    print(f"{name:5s} {' × '.join(map(str, layer.weight.shape))}")
+
+# %% [markdown]
+# How much does the per-channel scale gain on the student's own weights, and in which layer most?
+
+# %% mystnb={"figure": {"name": "fig-channels", "caption": "Live run: relative error of the student's 8-bit weights, layer by layer, with one scale per layer and one per output channel."}, "image": {"alt": "Pairs of bars for the four convolutions, the dense layer and the head: per tensor and per channel relative error in per cent."}}
+def relative_error(layer, per_channel):
+    weight = layer.weight.data
+    error = quantize_weight(weight, 8, per_channel) - weight
+    return 100 * float(error.norm() / weight.norm())
+
+
+error = pd.DataFrame(index=list(layers))
+for label, per_channel in (("per tensor", False), ("per channel", True)):
+    error[label] = [relative_error(layer, per_channel)
+                    for layer in layers.values()]
+figure, ax = plt.subplots(figsize=(7, 3))
+error.plot.bar(ax=ax, rot=0, color=[plotting.MUTED, plotting.INK])
+ax.set(ylabel="relative error (%)")
+plotting.show(figure)
+assert (error["per channel"] < 5).all()
+
+# %% [markdown]
+# ## Activations: one range for each clip
+#
+# Weights are known in advance. Activations are not: they depend on the clip. Dynamic range quantisation
+# measures their range **while the network runs**, anew for each clip and layer. Hence its name. A loud
+# clip gets large steps, a quiet one small steps.
+#
+# Measuring one range over a whole batch instead is a common slip of simulations. A clip's answer
+# would then depend on its neighbours, and a device has no neighbours. In `asclib` the range is the
+# clip's own, so an answer is the same in any company:
+
+# %%
+test = experiment.clips("test")
+simulated = quantization.simulate(net)
+with torch.no_grad():
+    together = simulated(test.x[:8])
+    alone = torch.cat([simulated(clip[None]) for clip in test.x[:8]])
+same = torch.allclose(together, alone, atol=1e-3)
+print("same answer alone and in a batch:", same)
+
+# %% [markdown]
+# How different are the ranges really? For the input of the second convolution:
+
+# %% mystnb={"figure": {"name": "fig-ranges", "caption": "Live run: size of one quantisation step at the input of the second convolution, for each test clip. The line is the step that a range over all clips would give."}, "image": {"alt": "A histogram of step sizes over test clips, with a vertical line at or beyond its right end."}}
+def largest_value(x):
+    return net.maps(x)["conv1"].flatten(1).amax(dim=1)  # the smallest is 0
+
+
+steps = predict(net, test.x, largest_value).numpy() / 255
+figure, ax = plt.subplots(figsize=(6, 2.8))
+ax.hist(steps, bins=40, color=plotting.INK)
+ax.axvline(steps.max(), color=plotting.ACCENT)
+ax.set(xlabel="step of one clip", ylabel="clips", xlim=(0, None))
+plotting.show(figure)
+
+# %% [markdown]
+# ## The simulation
+#
+# `simulate` does both in plain torch: rounded weights, and rounded inputs of every convolution and dense
+# layer. All else stays in floating point. It runs in batches and on any device, so the whole test split
+# can be asked. Does the 8-bit student say the same as the 32-bit one?
+
+# %% tags=["nbval-ignore-output"]
+def accuracy(logits):
+    """Macro accuracy on the test clips, in per cent."""
+    return 100 * macro_accuracy(logits, test.labels)
+
+
+floating = predict(net, test.x)
+simulation = predict(simulated, test.x)
+same = quantization.agreement(floating, simulation)
+for name, logits in (("32-bit", floating), ("8-bit", simulation)):
+    print(f"{name} accuracy: {accuracy(logits):.1f} %")
+print(f"same scene on {100 * same:.1f} % of {len(test.labels)} clips")
+assert same >= 0.95  # what differs are near ties
+
+# %% [markdown]
+# ## The file
+#
+# A simulation is a claim about another program. The device runs a `.tflite` file, through LiteRT or a
+# relative of it. `export` writes that file: it converts the network's graph, quantises it, and strips
+# the names of all tensors, which no device reads. This takes some ten seconds, so the file goes into
+# the store under a key made of the weights themselves. It is built once; a build that was cut off
+# leaves nothing behind that looks finished.
+
+# %%
+import hashlib
+
+from asclib.store import artefact
+
+weights = hashlib.sha256()
+for value in net.state_dict().values():
+    weights.update(value.numpy().tobytes())
+folder = artefact(
+    "tflite",
+    {"kind": "dynamic_range", "weights": weights.hexdigest()},
+    lambda folder: quantization.export(net, folder / "student.tflite"),
+    code=(quantization.export,),
+)
+content = (folder / "student.tflite").read_bytes()
+print(f"{content[4:8].decode()}: {len(content) / 1000:.1f} kB, 128 kB allowed")
+assert len(content) < 128_000
+
+# %% [markdown]
+# Now LiteRT is asked about every test clip, one at a time as on a device. Three programs answer:
+# the trained network, its simulation, and the file. How often do they name the same scene, and how far
+# apart are their logits?
+
+# %% tags=["nbval-ignore-output"]
+device = quantization.LiteRT(folder / "student.tflite")
+lite = torch.from_numpy(device(test.x))
+pairs = {"simulation, float": (simulation, floating),
+         "LiteRT, float": (lite, floating),
+         "LiteRT, simulation": (lite, simulation)}
+agreement = pd.DataFrame({
+    name: {"same scene (%)": 100 * quantization.agreement(a, b),
+           "mean difference of logits": float((a - b).abs().mean()),
+           "largest": float((a - b).abs().max())}
+    for name, (a, b) in pairs.items()
+}).T
+assert (agreement["same scene (%)"] >= 95).all()
+assert agreement.loc["LiteRT, simulation", "same scene (%)"] >= 97
+agreement.round(3)
+
+# %% [markdown]
+# The clips on which they differ should be those where two scenes were nearly tied before. {numref}`fig-ties`
+# asks whether that is so: it compares the *margin* between the two best scenes with the change
+# that the file makes.
+
+# %% mystnb={"figure": {"name": "fig-ties", "caption": "Live run: for each test clip, the margin between the two best scenes in floating point, and the largest change of a logit in the LiteRT file. Below the line a change cannot alter the scene named."}, "image": {"alt": "A scatter of points on logarithmic axes with a diagonal line; the few clips whose answer changes lie above the line, at small margins."}}
+best = floating.topk(2, dim=1).values
+margin = (best[:, 0] - best[:, 1]).numpy()
+change = (lite - floating).abs().amax(dim=1).numpy()
+moved = (lite.argmax(1) != floating.argmax(1)).numpy()
+figure, ax = plt.subplots(figsize=(6, 3.4))
+for rows, colour, label in ((~moved, plotting.MUTED, "same scene"),
+                            (moved, plotting.ACCENT, "another scene")):
+    ax.loglog(margin[rows], change[rows], ".", color=colour, label=label)
+ends = np.array([margin.min(), margin.max()])
+ax.plot(ends, ends / 2, color=plotting.INK)  # both of the two best may move
+ax.set(xlabel="margin in floating point", ylabel="largest change")
+ax.legend()
+plotting.show(figure)
+assert not (moved & (change < margin / 2.001)).any()
+
+# %% [markdown]
+# ## Where the bytes are
+#
+# A `.tflite` file is a table of tensors with a description of the operations between them. We read it
+# and add up what is stored: integers, their scales and zero points (four and eight bytes each), and the
+# numbers that stay in floating point, which are biases and batch normalisations.
+
+# %%
+from ai_edge_litert import schema_py_generated as schema
+
+model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+kinds = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT8: "int8",
+         schema.TensorType.INT32: "int32"}
+rows = []
+for tensor in model.subgraphs[0].tensors:
+    data, scales = model.buffers[tensor.buffer].data, tensor.quantization
+    if data is not None:
+        n = 0 if scales is None or scales.scale is None else len(scales.scale)
+        shape = " × ".join(map(str, tensor.shape))
+        rows.append((kinds[tensor.type], shape, len(data), n))
+stored = pd.DataFrame(rows, columns=["kind", "shape", "bytes", "scales"])
+stored.sort_values("bytes", ascending=False, ignore_index=True).head(8)
+
+# %%
+by_kind = stored.groupby("kind")["bytes"].sum()
+parts = {"8-bit weights": by_kind["int8"],
+         "scales, zero points": (4 + 8) * stored["scales"].sum(),
+         "biases, batch normalisation": by_kind["float32"]}
+parts["description of the graph"] = len(content) - sum(parts.values())
+for name, size in parts.items():
+    print(f"{name:28s} {size / 1000:5.1f} kB")
+n_weights = sum(layer.weight.numel() for layer in layers.values())
+assert parts["8-bit weights"] == n_weights
+
+# %% [markdown]
+# The largest share by far are the weights. The challenge counts parameters, not files, so the figure it
+# asks for is 51,986 parameters of one byte; the few that stay in floating point take four
+# ([the chapter on complexity](09_complexity.ipynb) counts them all).
+#
+# ## How few bits would do?
+#
+# Eight bits are the custom, not a law. We round the weights to fewer bits with the quantiser from above
+# and leave the activations alone, for two students. With 2 bits the integers are −1, 0 and 1. One bit leaves no zero: each
+# weight becomes plus or minus the mean size of its channel's weights {cite}`rastegari2016xnor`. No
+# training follows. Where does the curve break?
+
+# %%
+import copy
+
+
+def with_bits(net, bits):
+    """A copy of the network with weights of so many bits."""
+    rounded = copy.deepcopy(net)
+    for layer in rounded.modules():
+        if isinstance(layer, quantization.WEIGHTED):
+            weight = layer.weight.data
+            size = weight.abs().flatten(1).mean(dim=1)
+            signs = weight.sign() * size.view(-1, *[1] * (weight.dim() - 1))
+            layer.weight.data = (
+                signs if bits == 1 else quantize_weight(weight, bits))
+    return rounded
+
+
+# %% mystnb={"figure": {"name": "fig-bits", "caption": "Live run: macro accuracy on the test clips against the bits of each weight, for the RRS student and the student trained on labels alone, without any training after the rounding. Dashed: 32-bit weights; dotted: chance."}, "image": {"alt": "Two curves of accuracy over one to eight bits, each with a dashed horizontal line for 32-bit weights, and a dotted line for chance."}}
+bits = [1, 2, 3, 4, 5, 6, 8]
+figure, ax = plt.subplots(figsize=(6, 3.2))
+students = {"rrs": net, "student": experiment.student()}
+for name, colour in (("rrs", plotting.INK), ("student", plotting.ACCENT)):
+    whole = students[name]
+    curve = [accuracy(predict(with_bits(whole, b), test.x)) for b in bits]
+    ax.plot(bits, curve, "o-", color=colour, label=name)
+    ax.axhline(accuracy(predict(whole, test.x)), color=colour, ls="--", lw=1)
+ax.axhline(100 / len(test.labels.unique()), color=plotting.MUTED, ls=":")
+ax.set(xlabel="bits of each weight", ylabel="accuracy (%)", xticks=bits)
+ax.legend()
+plotting.show(figure)
+eight = predict(with_bits(net, 8), test.x)
+assert quantization.agreement(eight, floating) >= 0.95
+
+# %% [markdown]
+# With 8 bits the network hardly notices. Below some point the rounding error is no longer small beside the
+# weights themselves, and only training *with* the rounding in the loop, quantisation-aware training,
+# would help.
+#
+# ## What dynamic range is, and what it is not
+#
+# Three schemes go by the name of post-training quantisation.
+#
+# | | float | dynamic range | full integer |
+# |---|---|---|---|
+# | weights | 32-bit | 8-bit | 8-bit |
+# | activations between layers | float | float | 8-bit |
+# | range of an activation | – | measured for each clip | fixed in advance, from sample clips |
+# | needs sample clips | no | no | yes |
+# | input and output | float | float | often 8-bit, with a scale and zero point |
+# | runs on a microcontroller with TFLM | yes, slowly | **no** | yes |
+#
+# The last line surprises many. TensorFlow Lite Micro, the usual interpreter on microcontrollers, has no
+# kernels for such *hybrid* operations, 8-bit weights on float activations: it stops with "Hybrid models are
+# not supported". The path to a microcontroller is full integer. Nor is dynamic range a way to speed on a PC:
+# for networks this small it saves bytes, not time. What it offers is a quarter of the size, no sample
+# clips, and answers almost unchanged. That the activations are indeed float can be seen in the file:
+
+# %%
+passing = {kinds[tensor.type] for tensor in model.subgraphs[0].tensors
+           if model.buffers[tensor.buffer].data is None}
+print("tensors that pass between layers:", passing)
+assert passing == {"float32"}
+
+# %% [markdown]
+# :::{admonition} A published slip
+# :class: note
+# The read-me of the AI4EDGE programs announces dynamic range quantisation. The program that exports the
+# student does full-integer quantisation, with a random half of the training clips as samples; only the
+# branch with quantisation-aware training is dynamic range. In some places the 8-bit input is cast without
+# rounding or clipping. The two schemes make different errors, so a table has to name the one it
+# measured. Ours is always dynamic range.
+# :::
+#
+# ## What the study says
+#
+# The study asks the same question of all its students on the larger embedded corpus: what does the
+# 8-bit simulation lose against the network it was made from?
+
+# %%
+study = store.results("scoreboard")
+table = pd.DataFrame(study["differences"])
+int8 = table[table["system"] == table["base"] + "_int8"]
+int8 = int8.drop_duplicates("base").set_index("base")
+int8 = 100 * int8[["accuracy", "accuracy_low", "accuracy_high"]]
+print(f"embedded corpus: {study['clips']['test']} test clips, "
+      f"{len(study['seeds'])} seeds pooled")
+int8.round(2)
+
+# %% mystnb={"figure": {"name": "fig-int8-study", "caption": "Study, embedded corpus: macro accuracy of each 8-bit student minus its 32-bit original, with 95 % intervals over test recordings, all seeds pooled."}, "image": {"alt": "One dot with a horizontal interval bar for each student, around a vertical line at zero."}}
+figure, ax = plt.subplots(figsize=(7, 3))
+plotting.intervals(ax, int8.index, int8["accuracy"],
+                   int8["accuracy_low"], int8["accuracy_high"])
+ax.axvline(0, color=plotting.MUTED)
+ax.set(xlabel="8-bit minus 32-bit, macro accuracy (points)")
+plotting.show(figure)
+row = int8.loc["rrs"].astype(float).round(2).to_dict()
+for key, value in row.items():
+    glue(f"rrs_{key}", value, display=False)
+clear = row["accuracy_low"] > 0 or row["accuracy_high"] < 0
+verdict = "excludes zero" if clear else "includes zero"
+glue("rrs_verdict", verdict, display=False)
+largest = round(float(int8["accuracy"].abs().max()), 2)
+glue("largest", largest, display=False)
+
+# %% [markdown]
+# On the embedded corpus, eight bits change the accuracy of the RRS student by
+# {glue:text}`rrs_accuracy:+.2f` points, with an interval from {glue:text}`rrs_accuracy_low:+.2f` to
+# {glue:text}`rrs_accuracy_high:+.2f`, which {glue:text}`rrs_verdict`. Over all students the largest
+# change, up or down, is {glue:text}`largest:.2f` points.
+#
+# The published figure for TAU is that of the quantised system alone: 51.9 % on the 2023 evaluation set
+# {cite}`ipleiria2023dcase`. What quantisation cost it cannot be told from there.
+#
+# ## Takeaways
+# * A quantised number is an integer, a scale and a zero point; the error is half a step at the most.
+# * Weights: symmetric, one scale per output channel. Activations: asymmetric, one range per clip.
+# * A simulation is checked against the file that it stands for, by agreement on every clip.
+# * The weights fill the file. Eight bits cost next to nothing; with few bits the curve breaks.
+# * Dynamic range keeps activations in float. It is small, needs no sample clips, and does not run under
+#   TFLM.
+#
+# ## Exercises
+# **1.** A layer has weights between −0.5 and 0.5 in all channels but one, which reaches 8. By how much does
+# the per-channel scale reduce the steps of the other channels?
+#
+# :::{dropdown} Solution
+# Per tensor one step is $8/127 = 0.063$ for all, per channel $0.5/127 = 0.0039$ for the others: sixteen
+# times finer, four bits' worth.
+# :::
+#
+# **2.** Show that the range of an activation has to hold zero. What would go wrong with values between 3
+# and 4 otherwise?
+#
+# :::{dropdown} Solution
+# Zero would need the integer $-128 - 3 / s$ with $s = 1/255$, that is −893, which does not fit into
+# eight bits. The padding would be clipped to −128, which reads back as 3: the border of the spectrogram
+# would be filled with 3 instead of 0. Remove the two `clamp` calls of `affine` and try it.
+# :::
+#
+# **3.** Quantise the *activations* to fewer bits as well. Which gives in first, weights or activations?
+#
+# :::{dropdown} Solution
+# Copy the network, register on each layer a forward pre-hook that rounds its input, and repeat the curve:
+# ```python
+# def rounded_input(bits):
+#     def hook(layer, inputs):
+#         x = inputs[0]
+#         top = x.flatten(1).amax(dim=1).clamp(min=0).view(-1, *[1] * (x.dim() - 1))
+#         low = x.flatten(1).amin(dim=1).clamp(max=0).view(-1, *[1] * (x.dim() - 1))
+#         scale = (top - low).clamp(min=1e-12) / (2**bits - 1)
+#         return ((x / scale).round() * scale,)
+#     return hook
+#
+# coarse = copy.deepcopy(net)
+# for layer in coarse.modules():
+#     if isinstance(layer, quantization.WEIGHTED):
+#         layer.register_forward_pre_hook(rounded_input(4))
+# accuracy(predict(coarse, test.x))
+# ```
+# :::
+#
+# ## What is next
+# Bytes are one half of the challenge's limits. [The next chapter](09_complexity.ipynb) counts the other,
+# the multiplications, and shows how counters come to disagree.
