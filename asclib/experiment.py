@@ -110,7 +110,6 @@ class Experiment:
 
     def teacher(self) -> OneVsAllTeacher:
         """The ten members fused and fine-tuned."""
-        self.build(*MEMBERS)
         blank = OneVsAllTeacher([TMSIC(n_classes=2) for _ in settings.SCENES])
         return self._load(blank, "teacher")
 
@@ -120,10 +119,12 @@ class Experiment:
 
     def history(self, name: str) -> pd.DataFrame:
         """The epochs of one training: "student", "member_<scene>", "teacher" or a technique."""
+        self.build(name)
         return pd.read_csv(self._trained(name) / "history.csv")
 
     def wall_seconds(self, name: str) -> float:
         """How long that training took where it was built, in seconds."""
+        self.build(name)
         return json.loads((self._trained(name) / "wall.json").read_text())["seconds"]
 
     def build(self, *names: str) -> None:
@@ -141,12 +142,14 @@ class Experiment:
                 folder / "identifiers.csv", index=False
             )
 
+        self.build("teacher")
         fused = self._trained("teacher")
         folder = artefact("answers", {"split": "fit"}, build, parents=(fused, self._features))
         identifiers = pd.read_csv(folder / "identifiers.csv", dtype=str)["identifier"].to_numpy()
         return Answers(identifiers, np.load(folder / "logits.npy"))
 
     def _load(self, net: torch.nn.Module, name: str) -> torch.nn.Module:
+        self.build(name)
         net.load_state_dict(load_file(self._trained(name) / "weights.safetensors"))
         return net.eval()
 
@@ -196,18 +199,29 @@ class Experiment:
 def build(runs: list[tuple[Experiment, str]]) -> None:
     """Train many networks side by side, one single-threaded process for each core.
 
+    What the named networks need is trained first: members before teachers, teachers before
+    students that learn from them. On a GPU the runs follow each other in this process.
+
     Args: runs: pairs of an experiment and a network's name (see `Experiment.history`).
     """
-    for experiment in dict.fromkeys(experiment for experiment, _ in runs):
-        experiment._features  # noqa: B018 - what several runs need is built before they part
-        if any(name in TECHNIQUES for owner, name in runs if owner is experiment):
-            experiment.answers()
+    owners = list(dict.fromkeys(owner for owner, name in runs if name in TECHNIQUES))
+    taught = list(dict.fromkeys(owner for owner, name in runs if name in (*TECHNIQUES, "teacher")))
+    _build_missing([(owner, member) for owner in taught for member in MEMBERS])
+    _build_missing([(owner, "teacher") for owner in owners])
+    for owner in owners:
+        owner.answers()
+    _build_missing(runs)
+
+
+def _build_missing(runs: list[tuple[Experiment, str]]) -> None:
     missing = [run for run in runs if run[0]._trained(run[1], only_look=True) is None]
-    if not missing:
+    if len(missing) <= 1 or training.device().type == "cuda":
+        for owner, name in missing:
+            owner._trained(name)
         return
     jobs = joblib.Parallel(n_jobs=training.cores(), return_as="generator_unordered")(
-        joblib.delayed(_build)(experiment.profile, experiment.data_root, experiment.seed, name)
-        for experiment, name in missing
+        joblib.delayed(_build)(owner.profile, owner.data_root, owner.seed, name)
+        for owner, name in missing
     )
     for _ in progress(jobs, total=len(missing), label=f"{len(missing)} trainings"):
         pass

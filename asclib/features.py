@@ -44,7 +44,7 @@ class LogMel(nn.Module):
         hop: samples between frames.
         n_mels: bands, from 0 Hz to sample_rate / 2.
         pad: what lies beyond the clip's edges, "reflect" (librosa before 0.10, the authors') or
-            "constant" (zeros; librosa since). Edge frames differ by up to 2.4 nepers.
+            "constant" (zeros; librosa since). Edge frames differ by several nepers.
         win_length: samples of the window, centred in n_fft; n_fft when None.
 
     Raises: ValueError for settings that make no spectrum. Warns when mel bands are so narrow that

@@ -26,8 +26,9 @@ from asclib.distillation import TECHNIQUES
 from asclib.evaluation import calibration, compare, evaluate
 from asclib.experiment import MEMBERS, Experiment, build
 from asclib.quantization import simulate
+from asclib.settings import SCENES
 from asclib.store import PROJECT, write_atomic
-from asclib.study_data import dataset
+from asclib.study_data import dataset, device_gap
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
@@ -36,10 +37,11 @@ PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
 
 def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tensor) -> dict:
     """Test logits (clips, 10) of every system: both teachers, each student and its int8 form."""
-    teacher = experiment.teacher()
+    # The members as trained: inside the fused teacher their bodies have moved on.
+    members = [predict(experiment.member(scene), x) for scene in SCENES]
     answers = {
-        "teacher_unfused": unfused_logits(predict(teacher, x, teacher.member_logits)),
-        "teacher": predict(teacher, x),
+        "teacher_unfused": unfused_logits(torch.stack(members, dim=1)),
+        "teacher": predict(experiment.teacher(), x),
     }
     for name in ("student", *names):
         net = experiment.student() if name == "student" else experiment.distilled(name)
@@ -111,16 +113,21 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
     differences = [
         {"system": name, "base": base, **paired(probabilities[name], probabilities[base], clips)}
         for name in probabilities
-        for base in ("student", "teacher_unfused", "response", name.removesuffix("_int8"))
+        for base in sorted({"student", "teacher_unfused", "response", name.removesuffix("_int8")})
         if name != base and base in probabilities
     ]
     sizes = {split: len(experiments[0].table(split)) for split in ("fit", "validation", "test")}
+    hits = {
+        name: np.concatenate(answers).argmax(1) == test.labels.repeat(len(answers)).numpy()
+        for name, answers in probabilities.items()
+    }
     tables = {name: score.table().round(5).to_dict("records") for name, score in scores.items()}
     return {
         "clips": sizes,
         "seeds": [experiment.seed for experiment in experiments],
         "runs": rows,
         "pooled": tables,
+        "device_gaps": {name: device_gap(hit, every_seed) for name, hit in hits.items()},
         "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
         "differences": differences,
         "curves": curves,

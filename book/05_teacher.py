@@ -110,7 +110,8 @@ pd.DataFrame(rows, index=columns).T.astype({"class": int, "others": int})
 #
 # $$
 # \begin{aligned}
-# \ell(z) &= -0.95 \ln \sigma(z) - 0.05 \ln \sigma(-z), \\
+# \ell(z) &= -0.95 \ln \sigma(z) \\
+# &\quad - 0.05 \ln \sigma(-z), \\
 # \ell'(z) &= \sigma(z) - 0.95.
 # \end{aligned}
 # $$
@@ -181,7 +182,8 @@ plotting.show(figure)
 #
 # $$
 # \begin{aligned}
-# p_k \prod_{j \ne k} (1 - p_j) &= \frac{p_k}{1 - p_k} \prod_{j} (1 - p_j) \\
+# &p_k \prod_{j \ne k} (1 - p_j) \\
+# &= \frac{p_k}{1 - p_k} \prod_{j} (1 - p_j) \\
 # &\propto \frac{p_k}{1 - p_k} = e^{z_k}.
 # \end{aligned}
 # $$
@@ -209,7 +211,7 @@ for outcome in itertools.product((0, 1), repeat=10):
 posterior /= posterior.sum()
 assert np.allclose(posterior, example.softmax(0).numpy())
 both = {"counted": posterior, "softmax": example.softmax(0).numpy()}
-pd.DataFrame(both).T.round(3)
+pd.DataFrame(both, index=SCENES).round(3)
 
 # %% [markdown]
 # Two consequences. If all logits are shifted by the same amount, nothing changes. All members
@@ -441,7 +443,7 @@ losses.loc[names].round(3).rename_axis("log loss over seeds")
 # teacher mix? We average its probabilities over the clips of each scene: on the clips the student
 # will learn from, and on the test clips.
 
-# %% mystnb={"figure": {"name": "fig-soft-targets", "caption": "The fused teacher's mean probability (per cent) for each scene, by true scene. Left: the clips that teacher and student learn from. Right: test clips."}, "image": {"alt": "Two ten by ten heat maps with dark diagonals. In the left one the diagonal holds more than in the right one."}}
+# %% mystnb={"figure": {"name": "fig-teacher-answers", "caption": "The fused teacher's mean probability (per cent) for each scene, by true scene. Left: the clips that teacher and student learn from. Right: test clips."}, "image": {"alt": "Two ten by ten heat maps with dark diagonals. In the left one the diagonal holds more than in the right one."}}
 known = experiment.answers().joined(fit.identifiers)
 new = torch.from_numpy(systems["teacher, fused"])
 given = {"clips to learn from": (known.double().softmax(1), fit.labels),
@@ -493,7 +495,7 @@ groups = pairs.groupby((said * 10).astype(int))
 reliability = groups.mean()[groups.size() >= 20]
 assert reliability.to_numpy().min() >= 0 and reliability.to_numpy().max() <= 1
 
-# %% mystnb={"figure": {"name": "fig-reliability", "caption": "Left: share of clips that belong to the class against what the members say, all members together; the solid line is calibration to smoothed targets, the dotted one plain calibration. Right: accuracy against confidence of the three systems."}, "image": {"alt": "Two reliability diagrams: points near a dotted diagonal and a steeper solid line on the left, three lines over confidence on the right."}}
+# %% mystnb={"figure": {"name": "fig-member-reliability", "caption": "Left: share of clips that belong to the class against what the members say, all members together; the solid line is calibration to smoothed targets, the dotted one plain calibration. Right: accuracy against confidence of the three systems."}, "image": {"alt": "Two reliability diagrams: points near a dotted diagonal and a steeper solid line on the left, three lines over confidence on the right."}}
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
 left.plot(*reliability.to_numpy().T, "o-", color=plotting.ACCENT)
 left.plot([0.05, 0.95], [0, 1], color=plotting.INK, lw=1)

@@ -429,6 +429,8 @@ plotting.show(figure)
 
 # %%
 def verdict(low, high):
+    if np.isnan(low):
+        return "unknown with one seed"
     return "excludes zero" if low > 0 or high < 0 else "includes zero"
 
 

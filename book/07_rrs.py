@@ -438,6 +438,7 @@ plotting.show(figure)
 for base, row in gaps.iterrows():
     clear = row["low"] > 0 or row["high"] < 0
     verdict = "excludes zero" if clear else "includes zero"
+    verdict = verdict if len(accuracy) > 1 else "needs a second seed"
     glue(f"{base}_verdict", verdict, display=False)
     for key, value in row.items():
         glue(f"{base}_{key}", round(float(value), 2), display=False)
