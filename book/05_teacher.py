@@ -37,7 +37,8 @@ import torch.nn.functional as F
 from myst_nb import glue
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from asclib import plotting, store, teacher as one_vs_all, training
+from asclib import plotting, store, training
+from asclib import teacher as one_vs_all
 from asclib.complexity import LIMITS, complexity
 from asclib.evaluation import calibration, compare, evaluate
 
