@@ -12,11 +12,39 @@ Kernels are (mel, time); every convolution has a bias, stride 1 and "same" paddi
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 INPUT_SHAPE = (1, 140, 8)  # channel, mel bands, frames
 EMBEDDING = 256
+
+
+class Conv2d(nn.Conv2d):
+    """A "same" convolution, faster to train on a picture of few frames than torch's own.
+
+    Where a kernel spans all frames from any of them, most of its taps meet padding: three of seven
+    in conv3, three of five in conv4. In training, frames and channels are therefore folded into
+    one axis: output frame p sees input frame q through tap q - p, so nothing is multiplied by
+    padding, and the rows left to convolve along, the mel bands, are long.
+    The same function with the same weights; sums are taken in another order.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, bands, frames = x.shape
+        reach = self.kernel_size[1] // 2
+        if not self.training or frames - 1 > reach:
+            return super().forward(x)
+        frame = torch.arange(frames, device=x.device)
+        weight = self.weight[..., frame[None, :] - frame[:, None] + reach]  # (out, in, mel, p, q)
+        weight = weight.permute(3, 0, 4, 1, 2).reshape(  # (p out, q in, 1, mel)
+            frames * self.out_channels, frames * channels, 1, self.kernel_size[0]
+        )
+        # With channels last in memory, neither this view nor the one on return copies anything.
+        x = x.permute(0, 2, 3, 1).reshape(batch, 1, bands, frames * channels).permute(0, 3, 1, 2)
+        x = F.conv2d(x, weight, self.bias.repeat(frames), padding="same")
+        x = x.permute(0, 2, 3, 1).reshape(batch, bands, frames, self.out_channels)
+        return x.permute(0, 3, 1, 2)
 
 
 class TMSIC(nn.Module):
@@ -28,10 +56,10 @@ class TMSIC(nn.Module):
 
     def __init__(self, n_classes: int = 10):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 20, (7, 5), padding="same")
-        self.conv2 = nn.Conv2d(20, 28, (7, 3), padding="same")
-        self.conv3 = nn.Conv2d(28, 28, (3, 7), padding="same")
-        self.conv4 = nn.Conv2d(28, 16, (7, 5), padding="same")
+        self.conv1 = Conv2d(1, 20, (7, 5), padding="same")
+        self.conv2 = Conv2d(20, 28, (7, 3), padding="same")
+        self.conv3 = Conv2d(28, 28, (3, 7), padding="same")
+        self.conv4 = Conv2d(28, 16, (7, 5), padding="same")
         # Keras' momentum 0.99 keeps 99 % of the old statistics; torch's 0.01 says the same.
         self.norm1, self.norm2, self.norm3, self.norm4 = (
             nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01) for channels in (20, 28, 28, 16)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -54,6 +56,20 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@functools.cache
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory for the next tensor; other systems are left as they are.
+
+    It hands large blocks back by default, and the kernel clears them anew, page by page, for every
+    activation of every step: a sixth of the time of a training step.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt:
+        m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def device() -> torch.device:
@@ -113,6 +129,7 @@ def train(
             "needs two and one at the least; does the corpus have two locations for some scene?"
         )
     objective = objective or cross_entropy(settings.label_smoothing)
+    keep_memory()
     where = device()
     fit, validation = _to(fit, where), _to(validation, where)
     net.to(where, memory_format=torch.channels_last)
