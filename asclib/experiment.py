@@ -92,9 +92,18 @@ class Experiment:
         return self.corpus.split(split)
 
     def clips(self, split: str) -> Clips:
-        """Features and labels of one split, in memory: (n, 1, 140, 8) log-mel in nepers."""
+        """Features and labels of one split: (n, 1, 140, 8) log-mel in nepers.
+
+        The features are mapped from a file: processes that train on them share one copy in memory.
+        """
         table = self.table(split)
-        x = torch.from_numpy(np.array(features.load(self._features, table)))
+        folder = artefact(
+            "clips",
+            {"split": split, "clips": self._fingerprint(split)},
+            lambda folder: np.save(folder / "x.npy", features.load(self._features, table)),
+            parents=(self._features,),
+        )
+        x = torch.from_numpy(np.load(folder / "x.npy", mmap_mode="c"))  # c: torch wants to write
         labels = torch.tensor([settings.SCENES.index(scene) for scene in table["scene"]])
         return Clips(x, labels, table["identifier"].to_numpy())
 
@@ -201,6 +210,8 @@ def build(runs: list[tuple[Experiment, str]]) -> None:
 
     What the named networks need is trained first: members before teachers, teachers before
     students that learn from them. On a GPU the runs follow each other in this process.
+    Inside `joblib.parallel_config("dask")` the runs go to the workers of a Dask cluster, which must
+    see this store's folder; the weights are the same.
 
     Args: runs: pairs of an experiment and a network's name (see `Experiment.history`).
     """
@@ -219,19 +230,28 @@ def _build_missing(runs: list[tuple[Experiment, str]]) -> None:
         for owner, name in missing:
             owner._trained(name)
         return
-    jobs = joblib.Parallel(n_jobs=training.cores(), return_as="generator_unordered")(
-        joblib.delayed(_build)(owner.profile, owner.data_root, owner.seed, name)
+    for owner in dict.fromkeys(owner for owner, _ in missing):
+        owner.clips("fit"), owner.clips("validation")  # once, before many workers ask for them
+    jobs = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
+        joblib.delayed(_build)(owner.profile, owner.data_root, owner.seed, name, os.getpid())
         for owner, name in missing
     )
     for _ in progress(jobs, total=len(missing), label=f"{len(missing)} trainings"):
         pass
 
 
-def _build(profile: settings.Profile, data_root: str | None, seed: int, name: str) -> None:
-    """One training in a worker process; the parent shows the progress, the worker is silent."""
-    os.environ["ASCLIB_PROGRESS"] = os.devnull
-    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    Experiment(profile, data_root, seed)._trained(name)
+_turn = threading.Lock()  # torch's random generator belongs to the process
+
+
+def _build(
+    profile: settings.Profile, data_root: str | None, seed: int, name: str, caller: int
+) -> None:
+    """One training, in a worker as a rule: the caller shows the progress, the worker is silent."""
+    if os.getpid() != caller:
+        os.environ["ASCLIB_PROGRESS"] = os.devnull
+        threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    with _turn:
+        Experiment(profile, data_root, seed)._trained(name)
 
 
 def _leave_with(parent: int) -> None:

@@ -118,7 +118,7 @@ Audio(soxr.resample(wave, SAMPLE_RATE, 8000), rate=8000)
 #
 # Do the scenes look different? One clip of each:
 
-# %% mystnb={"figure": {"name": "fig-scenes", "caption": "The first training clip of each scene. One clip is one example, not the scene."}, "image": {"alt": "Ten small log-mel heat maps, one for each scene, some of them hard to tell apart."}}
+# %% mystnb={"figure": {"name": "fig-scenes", "caption": "The first training clip of each scene, each on a colour scale of its own. One clip is one example, not the scene."}, "image": {"alt": "Ten small log-mel heat maps, one for each scene, some of them hard to tell apart."}}
 firsts = experiment.table("train").groupby("scene").head(1)
 ordered = firsts.sort_values("scene").iterrows()
 fig, axes = plt.subplots(2, 5, figsize=(8, 4), sharex=True, sharey=True)
@@ -138,7 +138,8 @@ show(fig)
 #
 # The second difficulty is the device. The figure takes one recording of the
 # test split that several devices heard, and averages each device's picture
-# over time.
+# over time. (A *neper* is a unit of level; [the features](03_features.ipynb)
+# explain it.)
 
 # %% mystnb={"figure": {"name": "fig-devices", "caption": "Mean log-mel of one and the same test recording as each device gives it."}, "image": {"alt": "Curves of log energy against mel band, one for each device, with the same ups and downs but different slopes and floors."}}
 test = experiment.table("test")
@@ -172,7 +173,8 @@ show(fig)
 # | ranked by | log loss; macro accuracy second | weighted average rank of accuracy, memory and MACs | macro accuracy, mean over five training subsets | macro accuracy, with the device's name given |
 # | see | {cite}`martinmorato2022low` | {cite}`dcase2023low` | {cite}`schmid2024data` | {cite}`schmid2025low` |
 #
-# A MAC is one product added to a sum, the atom of a convolution.
+# *int8* means that every number is stored in eight bits. A MAC is one product
+# added to a sum, the atom of a convolution.
 # "Zeros included" closes a loophole: pruning a weight to zero saves nothing
 # unless the storage shrinks with it. The library holds the limits as
 # numbers, reading "128 K" as 128,000, the stricter way:
@@ -298,7 +300,7 @@ show(fig)
 # %% [markdown]
 # One confident mistake costs the bold system more than all its confident
 # hits bring. Accuracy cannot see this; log loss can. The 2022 ranking went
-# by log loss for that reason, and calibration comes back in
+# by log loss, and calibration comes back in
 # [the scoreboard](10_scoreboard.ipynb).
 #
 # ### How sure may we be?
@@ -354,17 +356,18 @@ print(f"accuracy {one.mean():.3f}, 95 % interval {low:.3f} to {high:.3f}")
 # ![A second of sound becomes a log-mel picture; a small student network, rounded to int8, names the scene. A teacher of ten fused networks teaches it beforehand.](figures/pipeline.svg)
 #
 # * **TMSIC**, the student: four convolutions and two dense layers on a
-#   picture of 140 × 8. Its 51,986 parameters fit every limit above.
+#   picture of 140 × 8. With 51,986 parameters in eight bits and 25.4 million
+#   MACs it keeps every limit above.
 # * **TEO-vATMSIC**, the teacher: ten such networks, each asking "is it
-#   *my* scene?", and one layer that fuses them. Ten times too large to
-#   enter, it may teach.
+#   *my* scene?", and one layer that fuses them. Ten times the student's
+#   size, it may not enter, but it may teach.
 # * **RRS**, relational response stagewise: the way of teaching submitted in
 #   2023. First the student learns how clips relate to one another in the
 #   teacher's eyes, then what the teacher answers.
 #
 # They are the work of the AI4EDGE team of Leiria {cite}`ipleiria2023dcase`.
-# This book rebuilds them from their description, measures every step, and
-# says where our reading departs from theirs.
+# This book rebuilds them from their public programs and reports, measures
+# every step, and says where our reading departs from theirs.
 #
 # These results are **published, on TAU**. They are no results of this book,
 # and they never share a column with ours.
@@ -378,13 +381,14 @@ print(f"accuracy {one.mean():.3f}, 95 % interval {low:.3f} to {high:.3f}")
 # | TMSIC, RRS, quantised | evaluation 2023 | 51.9 | | 51,986 | 25.4 M | {cite}`ipleiria2023dcase` |
 # | DCASE 2024 baseline, all data | evaluation | 56.84 | | 61,148 | 29.4 M | {cite}`schmid2024data` |
 # | first of 2024, all data | evaluation | 61.8 | | | | {cite}`schmid2024data,han2024data` |
-# | CP-Mobile with the best teachers | development | 65.81 | | 128 K | 32 M | {cite}`morocutti2025creating` |
+# | CP-Mobile with the best teachers | development | 65.81 | | about 128 K | 32 M | {cite}`morocutti2025creating` |
 # | DCASE 2025 baseline, 25 % of data | evaluation | 53.24 | | | | {cite}`dcase2025results` |
 # | first of 2025, 25 % of data | evaluation | 61.47 | | | | {cite}`dcase2025results` |
 #
-# Two things to take from the table. One second of a city is hard: the best
-# systems miss four clips in ten. And TMSIC was never the most accurate. It
-# is small, simple, and documented well enough to learn from.
+# Two things to take from the table. One second of a city is hard: on the
+# evaluation sets the best systems still miss nearly four clips in ten. And
+# TMSIC was never the most accurate. It is small, simple, and documented well
+# enough to learn from.
 #
 # ## The answer file
 #
@@ -400,7 +404,7 @@ chosen = [SCENES[k] for k in probabilities.argmax(1)]
 names = clips["filename"].str.split("/").str[-1]
 answer.insert(0, "filename", names.to_numpy())
 answer.insert(1, "scene_label", chosen)
-text = answer.to_csv(sep="\t", index=False, float_format="%.3f")
+text = answer.to_csv(sep="\t", index=False)
 header, *rows = text.splitlines()
 print(header.replace("\t", " | ")[:60], "...")
 for row in rows:
@@ -409,7 +413,9 @@ for row in rows:
 # %% [markdown]
 # Small slips in such a file are easy and expensive. The official checker of
 # 2024 does not notice rows that do not sum to one, nor a label that is not
-# the most probable scene. A check of one's own takes four lines.
+# the most probable scene. Nor does it say that rounding to three decimals can
+# make both of these from a sound answer. A check of one's own takes a few
+# lines.
 
 # %%
 def check(file, expected):
@@ -423,7 +429,7 @@ def check(file, expected):
 
 check(io.StringIO(text), names)
 try:
-    check(io.StringIO(text.replace("0.100", "0.200", 3)), names)
+    check(io.StringIO(text.replace("\t0.1", "\t0.2", 3)), names)
 except AssertionError as error:
     print("refused:", error)
 

@@ -45,8 +45,9 @@ corpus, train = experiment.corpus, experiment.table("train")
 # %% [markdown]
 # ## The plan
 #
-# A second at 44.1 kHz is 44,100 numbers. A network that may spend 30 million multiplications cannot
-# afford them, and does not need them: a scene is told by which frequencies sound, roughly when. The
+# A second at 44.1 kHz is 44,100 numbers. A network that may spend 30 million multiplications has
+# better uses for them than to read all these: a scene is told by which frequencies sound, roughly
+# when. The
 # published system {cite}`ipleiria2023dcase` found its input by a search over sampling rates, windows
 # and numbers of bands. The winner is small:
 #
@@ -67,7 +68,8 @@ print(f"peak {np.abs(x).max():.3f}, root mean square {x.std():.3f}")
 #
 # At 8,000 samples a second, only frequencies below 4 kHz can be told apart. All above must be removed
 # first, or it would fold back and pose as low frequencies. `soxr` does both, with a steep filter; it is
-# librosa's default {cite}`mcfee2015librosa`. What remains?
+# librosa's default {cite}`mcfee2015librosa` since version 0.10. The authors' version used another
+# filter, which differs near 4 kHz. What remains?
 
 # %% mystnb={"figure": {"name": "fig-features-resample", "caption": "The same second before and after resampling. Left: five milliseconds. Right: the spectrum in bands of 86 Hz."}, "image": {"alt": "Left, a dense and a sparse row of dots on one wave. Right, two spectra that agree below 4 kHz, where the resampled one ends."}}
 y = soxr.resample(x, 44_100, 8_000, quality="HQ")
@@ -87,8 +89,9 @@ right.set(xlabel="kHz", ylabel="dB")
 plotting.show(fig)
 
 # %% [markdown]
-# Below 4 kHz nothing changes; above, nothing is left. Is that a loss? It depends on the scene. We
-# average the spectrum of some clips of each.
+# Up to 3.7 kHz nothing changes. Then the filter falls steeply, which is why the last few mel bands of
+# every picture in this book are dark; above 4 kHz nothing is left. Is that a loss? It depends on the
+# scene. We average the spectrum of some clips of each.
 
 # %% mystnb={"figure": {"name": "fig-features-above", "caption": "Average spectrum of up to fifteen clips of each scene, in bands of 172 Hz. Right of the line is what resampling to 8 kHz removes."}, "image": {"alt": "Ten falling spectra, one for each scene, with a vertical line at 4 kHz; the scenes spread more widely to the right of the line than to the left."}}
 some = train.groupby("scene").sample(15, replace=True, random_state=seed)
@@ -151,8 +154,8 @@ print(f"{len(padded):,} samples, frames {frames.shape}")
 #
 # $$ w_n = 0.54 - 0.46 \cos(2\pi n / N) $$
 #
-# for $n$ from 0 to $N - 1$. This is the *periodic* form; the symmetric one divides by $N - 1$. Do the eight windows together hear
-# every sample?
+# for $n$ from 0 to $N - 1$, here with $N = 2{,}048$. This is the *periodic* form; the symmetric one
+# divides by $N - 1$. Do the eight windows together hear every sample?
 
 # %% mystnb={"figure": {"name": "fig-features-frames", "caption": "Eight Hamming windows over the padded second. Grey: the mirrored samples. Below: how strongly each sample is heard by all windows together."}, "image": {"alt": "A waveform under eight overlapping bell-shaped windows; their sum is flat over the clip except near its end."}}
 window = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
@@ -187,7 +190,7 @@ print(f"one bin every {8000 / n_fft:.3f} Hz")
 # Eight frames of a quarter of a second blur whatever is shorter. Was that a good bargain? A window
 # is either sharp in time or sharp in frequency. Here is our second through three windows.
 
-# %% mystnb={"figure": {"name": "fig-features-windows", "caption": "The same second through a short, a middle and the chosen window, on a linear frequency axis, each 60 dB below its loudest point."}, "image": {"alt": "Three spectrograms: the first has sharp vertical strokes and blurred lines, the last thin horizontal lines and eight coarse frames."}}
+# %% mystnb={"figure": {"name": "fig-features-windows", "caption": "The same second through a short, a middle and the chosen window, on a linear frequency axis, each shown down to 60 dB below its loudest point."}, "image": {"alt": "Three spectrograms: the first has sharp vertical strokes and blurred lines, the last thin horizontal lines and eight coarse frames."}}
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True)
 for ax, size in zip(axes, (128, 512, 2048), strict=True):
     own = np.pad(y.astype(float), size // 2, mode="reflect")
@@ -202,6 +205,8 @@ axes[0].set_ylabel("kHz")
 plotting.show(fig)
 
 # %% [markdown]
+# The left picture shows when, the right one which. The authors' search chose the right one.
+#
 # ## Step 5: mel filters
 #
 # The ear hears differences of pitch, not of hertz {cite}`stevens1937scale`. Slaney's mel scale
@@ -216,7 +221,7 @@ plotting.show(fig)
 
 # %%
 def mel_filters(rate, n_fft, n_mels):
-    """(n_mels, n_fft // 2 + 1): triangles of equal area."""
+    """Triangles of equal area (n_mels, n_fft // 2 + 1); corners in Hz."""
     top = 15 + 27 * np.log(rate / 2000) / np.log(6.4)
     mel = np.linspace(0, top, n_mels + 2)
     hertz = np.where(mel < 15, mel / 0.015, 1000 * 6.4 ** ((mel - 15) / 27))
@@ -235,7 +240,7 @@ print(f"largest difference to librosa's: {np.abs(filters - theirs).max():.6f}")
 # %% [markdown]
 # A filter only hears the bins that fall into its triangle. Are there enough of them?
 
-# %% mystnb={"figure": {"name": "fig-features-filters", "caption": "Left: the five lowest of 140 filters, with a dot at every bin of a 2,048-point transform. Right: width of each filter, and the distance of two bins for three transforms."}, "image": {"alt": "Left, five overlapping triangles carrying several dots each. Right, filter width flat at 33 hertz up to 1 kHz and then rising, above three horizontal lines."}}
+# %% mystnb={"figure": {"name": "fig-features-filters", "caption": "Left: the five lowest of 140 filters, with a dot at every bin of a 2,048-point transform. Right: width of each filter, and the distance between two bins for three transforms."}, "image": {"alt": "Left, five overlapping triangles carrying several dots each. Right, filter width flat at 33 hertz up to 1 kHz and then rising, above three horizontal lines."}}
 bins = np.arange(1025) * 8000 / 2048
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
 for row in filters[:5]:
@@ -249,7 +254,7 @@ right.set(xlabel="centre, Hz", ylabel="Hz", ylim=(0, None))
 plotting.show(fig)
 
 # %% [markdown]
-# A filter narrower than the distance of two bins may catch none. It then says $\ln \varepsilon$
+# A filter narrower than the distance between two bins may catch none. It then says $\ln \varepsilon$
 # whatever the sound. A little wider, it may catch the same single bin as its neighbour and repeat what
 # that one says: the rows of $M$ are then not independent. Either way a network pays for rows without
 # news. When does this happen?
@@ -268,8 +273,8 @@ for n_mels in (140, 260):
 pd.DataFrame(rows).T.rename_axis(["bands", "n_fft"])
 
 # %% [markdown]
-# The finer the bands, the longer the window they need. With 2,048 points every filter has several bins to
-# itself, and even the search's runner-up, 260 bands on the same window, has independent rows.
+# The finer the bands, the longer the window they need. With 2,048 points every one of the 140 filters
+# catches several bins, and even the search's runner-up, 260 bands on the same window, has independent rows.
 #
 # ## Step 6: the logarithm
 #
@@ -315,7 +320,7 @@ print(f"values: {ours.size:,} against {wide.size:,}")
 # taken out?
 #
 # **Mirror or zeros?** librosa padded with the mirror image before version 0.10 and pads with zeros since.
-# The published network was trained on mirrors. What happens to a network that is given zeros?
+# The published network was trained on mirrors. How far do the values move when it is given zeros?
 
 # %%
 squared = np.log(filters @ magnitude**2 + eps) / 2
@@ -331,8 +336,8 @@ pd.DataFrame(
 ).round(2).T
 
 # %% [markdown]
-# The columns are the eight frames, the values nepers. Power is a matter of taste, as long as one keeps to
-# it. The padding is not: only the edge frames change, but single values change by a great deal, because
+# The columns are the eight frames, the values nepers. On this clip power and magnitude hardly differ;
+# what matters is to keep to one. The padding is not: only the edge frames change, but single values change by a great deal, because
 # a cut at the edge spreads over all frequencies. A network trained with one and run with the other
 # meets frames it has never seen, and no error message says so. That is why `pad` is a named setting
 # of `LogMel`.

@@ -50,7 +50,10 @@ fit, validation, test = map(experiment.clips, ("fit", "validation", "test"))
 #
 # TMSIC is the *Tuned Model with Small Input Configuration* of the AI4EDGE team, who entered it in
 # the DCASE challenges of 2022 and 2023 {cite}`ai4edge2022report,ipleiria2023dcase`. Its input is
-# a small picture: 140 mel bands high, eight frames wide. How does that picture become ten
+# a small picture: 140 mel bands high, eight frames wide.
+#
+# The last layer, the *head*, gives one number per scene: the *logits* $z_k$. Softmax makes
+# probabilities of them, $p_k = e^{z_k} / \sum_j e^{z_j}$. How does the picture become these ten
 # numbers?
 
 # %%
@@ -185,7 +188,9 @@ pd.DataFrame(table, index=columns).T
 
 # %% [markdown]
 # A unit of the last map sees 28 of the 140 bands. In time it could see 38 frames and there are
-# only eight: it sees the whole second. TMSIC knows *when* poorly and *which band* well.
+# only eight: it sees the whole second. So a unit recognises a pattern in a fifth of the spectrum.
+# *Where* on the mel axis the pattern lay, the average that follows forgets, but for what the padded
+# borders betray.
 #
 # We check the sum on the network. The gradient of one unit in the middle of the last map is zero
 # outside its receptive field. And inside, is all of the field used alike?
@@ -201,7 +206,7 @@ print("frames:", touched.any(0).sum().item())
 bands = touched.any(1).nonzero().ravel()
 assert len(bands) == 28 and touched.any(0).all()
 
-# %% mystnb={"figure": {"name": "fig-receptive-field", "caption": "Left: one test clip; the frame marks the bands that a unit in the middle of the last map can see. Right: how strongly the trained network's unit reacts to each value (mean absolute gradient over some test clips)."}, "image": {"alt": "A log-mel spectrogram with a box around 28 bands in the middle, and beside it a map of gradients that is not zero only inside those bands."}}
+# %% mystnb={"figure": {"name": "fig-receptive-field", "caption": "Left: one test clip; the frame marks the bands that a unit in the middle of the last map can see. Right: how strongly the trained network's units at this height react to each value (mean absolute gradient over some test clips)."}, "image": {"alt": "A log-mel spectrogram with a box around 28 bands in the middle, and beside it a map of gradients that is not zero only inside those bands."}}
 x = test.x[:100].clone().requires_grad_()
 student.maps(x)["conv4"][..., 35, :].sum().backward()
 strength = x.grad.abs().mean((0, 1)).numpy()
@@ -218,6 +223,8 @@ figure.colorbar(image, ax=right, pad=0.02)
 plotting.show(figure)
 
 # %% [markdown]
+# The middle counts more than the rim: more paths lead from it to the unit.
+#
 # ## A ReLU before BN, and one after
 #
 # Once a network is trained, BN is a line: $\mathrm{BN}(u) = s\,u + t$, with
@@ -243,8 +250,8 @@ columns = ["BN", "relu(s·relu(u) + t)", "folded: relu(s·u + t)", "equal"]
 pd.DataFrame(rows, columns=columns).set_index("BN")
 
 # %% [markdown]
-# In general it is not: with $t > 0$ the true block never falls below $t$, and with $s < 0$ the
-# two bend in different places. A converter that looks at the layers alone must not fold here. In
+# In general it is not: with $s > 0$ and $t > 0$ the true block never falls below $t$, and with
+# $s < 0$ the two bend in different places. A converter that looks at the layers alone must not fold here. In
 # the deployed network the three BNs stay, as a multiplication and an addition per value.
 #
 # The third line shows an exception. With $s > 0$ and $t \le 0$, both forms are zero for every
@@ -270,7 +277,7 @@ assert [of for _, of in foldable.values()] == [28, 28, 16]
 # A rule for all networks of this form and a fact about one trained network are two things.
 # Exercise 2 goes on from here.
 #
-# ### Two conventions to mix up
+# ### Two conventions that are easily mixed up
 #
 # BN keeps running averages for inference. Keras and torch name the same number differently:
 #
@@ -302,8 +309,8 @@ table
 # ## Training
 #
 # The loop is short. Clips are drawn in random order, a batch at a time. Adam
-# {cite}`kingma2015adam` moves the weights against the gradient of the cross-entropy. The learning
-# rate follows *one cycle* {cite}`smith2018super`: it climbs, then falls to nothing, so that few
+# {cite}`kingma2015adam` moves the weights against the gradient of the cross-entropy, which is the
+# log loss of [the challenge](01_challenge.ipynb) on one batch. The learning rate follows *one cycle* {cite}`smith2018super`: it climbs, then falls to nothing, so that few
 # epochs suffice.
 
 # %%
@@ -383,6 +390,9 @@ plotting.show(figure)
 assert np.isfinite(history[["loss", "validation_loss"]].to_numpy()).all()
 
 # %% [markdown]
+# Dropout is on for the training loss and off for the validation loss. A validation loss that stays
+# above all the same is *over-fitting*: what was learnt holds for the clips it was learnt from.
+#
 # ### What a short run reveals about BN
 #
 # In training, BN uses the batch at hand; the running averages only look on. So two runs that
@@ -420,13 +430,13 @@ def measure_statistics(net, x):
     [net(batch) for batch in x.split(256)]
 
 
-held = draw(validation, 300)
+held, net, found = draw(validation, 300), nets[0.01], []
 for text in ("as trained at momentum 0.01", "the same weights, measured anew"):
-    logits = training.predict(nets[0.01], held.x)
-    accuracy = training.macro_accuracy(logits, held.labels)
-    print(f"{text}: {100 * accuracy:.1f} %")
-    measure_statistics(nets[0.01], draw(fit, 900).x)
-assert 0 <= accuracy <= 1
+    logits = training.predict(net, held.x)
+    found.append(training.macro_accuracy(logits, held.labels))
+    print(f"{text}: {100 * found[-1]:.1f} %")
+    measure_statistics(net, draw(fit, 900).x)
+assert found[1] > 0.1, "not better than guessing"
 
 # %% [markdown]
 # The authors trained for up to 200 epochs on more than 100,000 clips. That is thousands of steps
@@ -459,6 +469,9 @@ plotting.confusion(right, score.confusion)
 plotting.show(figure)
 
 # %% [markdown]
+# An interval of no width, at 0 or 100 %, is no certainty: where all recordings of a scene were
+# missed, or all hit, the bootstrap has nothing to vary.
+#
 # ## What does it look at?
 #
 # A feature map is the clip as one channel sees it. Which parts of the clip survive from layer to
@@ -496,7 +509,7 @@ for ax, (column, palette) in zip(axes, colours.items(), strict=True):
     for name in [name for name in palette if name in values]:
         own = points[values == name].T
         ax.scatter(*own, s=7, color=palette[name], label=name)
-    ax.set(xlabel=f"component 1 (coloured by {column})")
+    ax.set(xlabel=f"component 1 (coloured by {column})", ylabel="component 2")
     ax.legend(fontsize=7, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
 plotting.show(figure)
 
@@ -538,7 +551,7 @@ runs.set_index("seed")[columns].astype(float).round(3)
 #
 # For orientation only, since the data differ: on TAU, the authors' TMSIC taught by its teacher
 # reached 51.9 % on the 2023 evaluation set, with the same 51,986 parameters
-# ([the challenge](01_challenge.ipynb)).
+# {cite}`ipleiria2023dcase`.
 
 # %% [markdown]
 # ## Takeaways
@@ -547,7 +560,7 @@ runs.set_index("seed")[columns].astype(float).round(3)
 # * A unit of its last map sees 28 bands and the whole second.
 # * A ReLU before BN forbids folding in general; where the scale is positive and the shift is not,
 #   a channel can be folded all the same.
-# * The loop is ten lines; the validation split by location decides which epoch is kept. In a
+# * The loop is short; the validation split by location decides which epoch is kept. In a
 #   short run BN's averages lag behind: the weights are good and the answers are not.
 # * A score has two doubts, the seed's and the test set's.
 #

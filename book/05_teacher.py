@@ -80,7 +80,7 @@ plotting.show(figure)
 
 # %% [markdown]
 # The labels follow from the scenes: 0 for the member's own scene, 1 for all others. What share of
-# its clips is each expert's own scene?
+# the clips is each member's own scene?
 
 # %%
 rows = {}
@@ -102,12 +102,15 @@ pd.DataFrame(rows, index=columns).T.astype({"class": int, "others": int})
 #
 # The imbalance has one trap: which epoch to keep? Early in its training, a member that says
 # "others" to everything has a low validation loss, lower perhaps than a later one that has begun
-# to detect and errs. To choose by loss may keep a network that detects nothing. Our short runs
-# keep the last epoch; the authors' schedule chooses by accuracy.
+# to detect and errs. To choose by loss may keep a network that detects nothing. The authors stop by
+# validation loss and keep the epoch with the best validation accuracy. Our short runs keep the last
+# epoch, and the `tau` profile goes by *macro* accuracy, the mean of the two recalls: 50 % for a
+# member that always says "others".
 #
 # The members' cross-entropy is *smoothed*: with 0.1, the target for the two outputs is not (1, 0)
 # but (0.95, 0.05) {cite}`szegedy2016rethinking`. What is the best answer then? With $z$ the
-# difference of the two logits and $p = \sigma(z)$, the loss of a clip of the class is
+# difference of the two logits and $p = \sigma(z) = 1/(1 + e^{-z})$, which is the softmax of two
+# logits, the loss of a clip of the class is
 #
 # $$
 # \begin{aligned}
@@ -140,7 +143,7 @@ plotting.show(figure)
 # ### How good is each expert?
 #
 # A detector is judged by how it *ranks* clips. The area under the ROC curve (ROC AUC) is the
-# probability that a clip of the class gets a higher score than another clip; 0.5 is chance.
+# probability that a clip of the class gets a higher score than a clip of another scene; 0.5 is chance.
 # Average precision (AP) asks how pure the top of the ranking is; chance is the share of the
 # class.
 
@@ -158,7 +161,7 @@ detection = pd.DataFrame(rows, index=["ROC AUC", "AP", "chance AP"]).T
 assert detection["ROC AUC"].mean() > 0.55
 detection.round(2)
 
-# %% mystnb={"figure": {"name": "fig-member-curves", "caption": "Left: average precision of each member on the test clips of this run, with chance as a tick. Right: validation loss of each member while it was trained, smoothing not included."}, "image": {"alt": "A horizontal bar for each of the ten scenes with a tick near ten per cent, and beside it ten curves of validation loss over epochs in the colours of the scenes."}}
+# %% mystnb={"figure": {"name": "fig-member-curves", "caption": "Left: average precision of each member on the test clips of this run, with chance as a tick. Right: validation loss of each member while it was trained, smoothing not included; dotted, what it costs always to answer the prior, one in ten."}, "image": {"alt": "A horizontal bar for each of the ten scenes with a tick near ten per cent, and beside it ten curves of validation loss over epochs in the colours of the scenes."}}
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
 colours = [plotting.SCENE_COLOURS[scene] for scene in detection.index]
 names = [scene.replace("_", " ") for scene in detection.index]
@@ -170,6 +173,8 @@ for scene, colour in plotting.SCENE_COLOURS.items():
     history = experiment.history(f"member_{scene}")
     epochs = history["epoch"] + 1
     right.plot(epochs, history["validation_loss"], color=colour)
+prior = np.array([0.1, 0.9])
+right.axhline(-prior @ np.log(prior), color="black", ls=":")
 right.set(xlabel="epoch", ylabel="validation loss (nats)")
 plotting.show(figure)
 
@@ -196,8 +201,8 @@ plotting.show(figure)
 # P(k \mid \text{one yes}) = \frac{e^{z_k}}{\sum_j e^{z_j}} = \mathrm{softmax}(z)_k.
 # $$
 #
-# The softmax of the ten logit differences is not a habit here: it *is* the posterior. We check it
-# by throwing all $2^{10}$ outcomes.
+# Under this supposition the softmax of the ten logit differences *is* the posterior. We check it by
+# adding up over all $2^{10}$ outcomes.
 
 # %%
 generator = torch.Generator().manual_seed(1)
@@ -233,7 +238,7 @@ ways = {
     "only scene 0 shifted": (z_small + shift).softmax(0),
     "normalised sigmoids": z_small.sigmoid() / z_small.sigmoid().sum(),
 }
-table = {name: [*way[:3].tolist()] for name, way in ways.items()}
+table = {name: way[:3].tolist() for name, way in ways.items()}
 columns = ["scene 0 (z = 4)", "scene 1 (z = 1)", "each other (z = -3)"]
 pd.DataFrame(table, index=columns).T.round(3)
 
@@ -251,6 +256,10 @@ ax.legend()
 plotting.show(figure)
 
 # %% [markdown]
+# The supposition is bold, for the members hear the same clip. Ten perfect members would say
+# probabilities that sum to one already, and the odds would exaggerate them: 0.8 and 0.2 become 0.94
+# and 0.06.
+#
 # Both ways put the scenes in the same order, so the decision is the same. What differs is how
 # sure they are of it, and the log loss sees that. On the test clips of this run:
 
@@ -318,7 +327,7 @@ for name in ("our teacher.train()", "torch's own train()"):
     print(f"{name}: weights moved: {moved}, statistics still: {still}")
 
 # %% [markdown]
-# ## Ten times too large
+# ## Too large to enter
 #
 # What does the teacher cost, and would it be allowed to enter? We count both as
 # [the chapter on complexity](09_complexity.ipynb) explains, at one byte per parameter.
@@ -333,9 +342,9 @@ rows = {n: (f"{c.parameters:,}", f"{c.macs:,}") for n, c in costs.items()}
 pd.DataFrame(rows, index=["parameters", "MACs"]).T
 
 # %% [markdown]
-# The teacher is ten times over the student's cost and four to eight times over the limits. It
-# cannot enter. But it may *teach*: nothing in the rules limits what happens before the
-# submission. That is the idea of distillation {cite}`hinton2015distilling`.
+# The teacher costs ten times what the student costs: four times the limit of size and eight times
+# that of MACs. It cannot enter. But it may *teach*: the rules limit the size of what is submitted,
+# not of what taught it. That is the idea of distillation {cite}`hinton2015distilling`.
 #
 # ## Do ten beat one?
 #
@@ -402,7 +411,9 @@ names = ["student", "teacher_unfused", "teacher"]
 runs = pd.DataFrame(study["runs"]).query("system in @names")
 seeds = runs.pivot(index="seed", columns="system", values="accuracy")[names]
 against = pd.DataFrame(study["differences"]).set_index(["base", "system"])
-against = 100 * against.loc["student"].loc[names[1:]][
+against = against.loc["student"].loc[names[1:]]
+in_nats = against.loc["teacher", ["log_loss", "log_loss_low", "log_loss_high"]]
+against = 100 * against[
     ["accuracy", "accuracy_low", "accuracy_high", "seeds_low", "seeds_high"]
 ].astype(float)
 print("difference to the student, in points of macro accuracy")
@@ -418,6 +429,10 @@ for name, row in against.iterrows():
         glue(f"{name}_{column}", float(value), display=False)
 for name, mean in (100 * seeds.mean()).items():
     glue(f"{name}_mean", float(mean), display=False)
+for name, mean in runs.groupby("system")["calibration_error"].mean().items():
+    glue(f"{name}_calibration", float(mean), display=False)
+for name, value in in_nats.items():
+    glue(f"teacher_{name}", float(value), display=False)
 glue("teacher_seeds", float(len(seeds)), display=False)
 losses = runs.groupby("system")["log_loss"].agg(["mean", "min", "max"])
 losses.loc[names].round(3).rename_axis("log loss over seeds")
@@ -429,12 +444,17 @@ losses.loc[names].round(3).rename_axis("log loss over seeds")
 # student is {glue:text}`teacher_accuracy:+.1f` points, with a 95 % interval over recordings from
 # {glue:text}`teacher_accuracy_low:+.1f` to {glue:text}`teacher_accuracy_high:+.1f`, which
 # {glue:text}`teacher_verdict` zero. Over seeds, the interval of the same difference goes from
-# {glue:text}`teacher_seeds_low:+.1f` to {glue:text}`teacher_seeds_high:+.1f`. For the unfused
-# members the difference is {glue:text}`teacher_unfused_accuracy:+.1f` points, from
+# {glue:text}`teacher_seeds_low:+.1f` to {glue:text}`teacher_seeds_high:+.1f`.
+#
+# For the unfused members the difference is {glue:text}`teacher_unfused_accuracy:+.1f` points, from
 # {glue:text}`teacher_unfused_accuracy_low:+.1f` to
 # {glue:text}`teacher_unfused_accuracy_high:+.1f`; this interval
-# {glue:text}`teacher_unfused_verdict` zero. (In the study, "unfused" reads the members' own heads
-# on the bodies as they are after the fusion.)
+# {glue:text}`teacher_unfused_verdict` zero.
+#
+# In log loss the fused teacher differs from the student by {glue:text}`teacher_log_loss:+.2f` nats,
+# from {glue:text}`teacher_log_loss_low:+.2f` to {glue:text}`teacher_log_loss_high:+.2f` over
+# recordings; below zero is better. A system may be right more often and still be too sure when it
+# is wrong.
 
 # %% [markdown]
 # ## What there is to distil
@@ -466,11 +486,12 @@ plotting.show(figure)
 # %% mystnb={"figure": {"name": "fig-clips", "caption": "The teacher's answer to three test clips, as it is and at temperature 3: the clip it answers best, the one where its two first choices are closest, and the one where it is most certain of a wrong scene."}, "image": {"alt": "Three bar charts over ten scenes: in the first one bar holds nearly all, in the second two bars are equal, in the third the highest bar is not the true scene."}}
 p, names = systems["teacher, fused"], plotting.SCENE_LABELS
 truth = test.labels.numpy()
-first, second = np.sort(p, axis=1)[:, :-3:-1].T
+second, first = np.sort(p, axis=1)[:, -2:].T
 wrong = np.where(p.argmax(1) == truth, 0, first)
 best = p[np.arange(len(p)), truth].argmax()
 chosen = best, (first - second).argmin(), wrong.argmax()
-soft = p ** (1 / 3) / (p ** (1 / 3)).sum(1, keepdims=True)
+soft = p ** (1 / 3)  # softmax(logits / 3), but for its sum
+soft /= soft.sum(1, keepdims=True)
 figure, axes = plt.subplots(1, 3, figsize=(8.6, 3.2), sharey=True)
 for ax, clip in zip(axes, chosen, strict=True):
     ax.barh(names, p[clip], color=plotting.INK, label="T = 1")
@@ -512,14 +533,18 @@ right.legend(fontsize=8)
 plotting.show(figure)
 
 # %% [markdown]
+# Below the dotted line a system is surer than it is right. At study size the mean gap between
+# confidence and accuracy, on a scale from 0 to 1, is {glue:text}`student_calibration:.2f` for the
+# student, {glue:text}`teacher_unfused_calibration:.2f` for the unfused members and
+# {glue:text}`teacher_calibration:.2f` for the fused teacher.
+#
 # ## Takeaways
 # * One-vs-all turns ten classes into ten detectors. Each meets one clip of its class in ten.
-# * Smoothing bounds the members' certainty at $z = \pm\ln 19$. The prior shifts all of them
-#   alike.
-# * The softmax of logit differences is the posterior given exactly one yes; normalised sigmoids
-#   decide alike and are not that posterior.
+# * Smoothing draws the members towards $z = \pm\ln 19$ and no further. A prior they share cancels.
+# * The softmax of logit differences is the posterior given exactly one yes, if the members err
+#   independently; normalised sigmoids decide alike and are not that posterior.
 # * Fusion trains one dense layer on 2,560 numbers and the bodies under it, with BN's statistics
-#   at rest. It is ten times too large for the challenge.
+#   at rest. It is ten times the student, and too large for the challenge.
 # * Ten against one is a paired question with two doubts. Soft targets tell which scenes sound
 #   alike.
 #
@@ -529,7 +554,7 @@ plotting.show(figure)
 #
 # :::{dropdown} Solution
 # The odds are 19 for one and 1/19 for each of nine, so $19 / (19 + 9/19) \approx 0.976$.
-# Smoothing also bounds the certainty of the sum.
+# So the combined answer is drawn back from certainty too.
 # :::
 #
 # **2.** A member has learnt nothing at all: it gives every clip the same answer. Which $z$
@@ -552,7 +577,8 @@ plotting.show(figure)
 # share = torch.bincount(fit.labels, minlength=10) / len(fit.labels)
 # corrected = (z - torch.logit(share)).softmax(1)
 # ```
-# (Smoothing shrinks the shift a little: the correction is exact only without it.)
+# (Not exact: smoothing shrinks the shift, and for the nine other members the mixture of "others"
+# changes as well.)
 # :::
 #
 # ## What is next

@@ -6,14 +6,18 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
+from distributed import Client, LocalCluster
 from filelock import FileLock
 
 from asclib import settings
 from asclib.experiment import MEMBERS, Experiment, build
+from asclib.networks import TMSIC
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
 from asclib.study import main, paired
@@ -72,6 +76,34 @@ def test_workers_and_the_calling_process_train_the_same_weights(experiment, tmp_
     built_here = Experiment(TINY).student()
     for name, value in built_by_a_worker.state_dict().items():
         assert torch.equal(value, built_here.state_dict()[name]), name
+
+
+def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, tmp_path, monkeypatch):
+    names = ("student", "member_bus", "member_tram")
+    expected = [experiment._load(*pair) for pair in zip(blank_networks(), names, strict=True)]
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    one_each = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**one_each) as cluster, Client(cluster), joblib.parallel_config("dask"):
+        again = Experiment(TINY)
+        again.build(*names)
+    for net, name, blank in zip(expected, names, blank_networks(), strict=True):
+        assert again._trained(name, only_look=True) is not None
+        for key, value in again._load(blank, name).state_dict().items():
+            assert torch.equal(value, net.state_dict()[key]), (name, key)
+
+
+def blank_networks():
+    return TMSIC(), TMSIC(n_classes=2), TMSIC(n_classes=2)
+
+
+def test_clips_are_mapped_from_a_file_that_processes_share(experiment):
+    x = experiment.clips("fit").x
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("this system does not list a process's mappings")
+    lines = [line for line in maps.read_text().splitlines() if line.endswith("/x.npy")]
+    ranges = [[int(end, 16) for end in line.split()[0].split("-")] for line in lines]
+    assert any(low <= x.data_ptr() < high for low, high in ranges)
 
 
 def test_the_answers_are_the_fused_teachers_on_the_fit_clips(experiment):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asclib.networks import INPUT_SHAPE, TMSIC, count_parameters
+from asclib.networks import INPUT_SHAPE, TMSIC, Conv2d, count_parameters
 from asclib.teacher import OneVsAllTeacher, one_vs_all, unfused_logits
 
 
@@ -88,3 +88,31 @@ def test_unfused_softmax_is_the_normalised_odds():
     odds = p / (1 - p)
     expected = odds / odds.sum(1, keepdim=True)
     torch.testing.assert_close(unfused_logits(answers).softmax(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "frames"), [((3, 7), 4), ((7, 5), 2), ((7, 5), 3), ((7, 3), 8), ((7, 5), 1)]
+)
+def test_a_folded_convolution_is_torchs_own_in_value_and_gradient(kernel, frames):
+    torch.manual_seed(0)
+    ours = Conv2d(5, 6, kernel, padding="same").double().train()
+    plain = torch.nn.Conv2d(5, 6, kernel, padding="same").double()
+    plain.load_state_dict(ours.state_dict())
+    results = []
+    for layer in (ours, plain):
+        x = torch.linspace(-1, 1, 2 * 5 * 9 * frames).double().reshape(2, 5, 9, frames).cos()
+        x.requires_grad_()
+        y = layer(x)
+        y.sin().sum().backward()
+        results.append((y, x.grad, layer.weight.grad, layer.bias.grad))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_taps_that_meet_only_padding_never_learn():
+    torch.manual_seed(0)
+    net = TMSIC().train()
+    net(torch.randn(4, *INPUT_SHAPE)).square().sum().backward()
+    idle = net.conv4.weight.grad.abs().sum((0, 1, 2)) == 0  # two frames: taps 0 and 4 see nothing
+    assert idle.tolist() == [True, False, False, False, True]
+    assert (net.conv3.weight.grad != 0).any((0, 1, 2)).all()
