@@ -32,6 +32,7 @@ from asclib.study_data import dataset, device_gap
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
+BASES = ("student", "teacher_unfused", "response", "response_twice", "response_long")
 PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
 
 
@@ -113,7 +114,7 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
     differences = [
         {"system": name, "base": base, **paired(probabilities[name], probabilities[base], clips)}
         for name in probabilities
-        for base in sorted({"student", "teacher_unfused", "response", name.removesuffix("_int8")})
+        for base in sorted({*BASES, name.removesuffix("_int8")})
         if name != base and base in probabilities
     ]
     sizes = {split: len(experiments[0].table(split)) for split in ("fit", "validation", "test")}

@@ -448,6 +448,7 @@ except AssertionError as error:
 # | [8 Quantisation](08_quantization.ipynb) | what is left in eight bits? |
 # | [9 Complexity](09_complexity.ipynb) | what does a network cost? |
 # | [10 The scoreboard](10_scoreboard.ipynb) | how good is everything, and how sure are we? |
+# | [11 What a training costs](11_training.ipynb) | how many trainings can one afford? |
 #
 # Each chapter can be opened first: what it needs and does not find, it
 # builds.
