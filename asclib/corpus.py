@@ -3,6 +3,8 @@
 The layout is that of TAU Urban Acoustic Scenes 2022 Mobile (Zenodo 6337421); the embedded corpus
 and any other folder of that form are read by the same code. Scenes and devices are those of the
 challenge (asclib.settings); cities and locations may have any name.
+
+    python -m asclib.corpus download DIR     fetches that data set (asclib.download)
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from asclib.corpus_evaluation import evaluation_table, read_evaluation
 from asclib.corpus_index import CorpusError, Index, audio_files, read_index
 from asclib.settings import SAMPLE_RATE
 from asclib.store import progress
@@ -36,7 +40,8 @@ class Corpus:
         clips: one row a clip in the order of meta.csv, so that row i stands in line i + 2 there:
             identifier (file name without suffix), filename ("audio/x.wav"), scene, city, location,
             recording ("<scene>-<city>-<location>-<segment>", shared by parallel devices), slice
-            (int), device, split ("train", "test" or "unused").
+            (int), device, split ("train", "test" or "unused"). In an evaluation set the split is
+            "evaluation" and what nobody published is missing (NaN): see asclib.corpus_evaluation.
         subsets: per cent -> positions of the clips of that 2024 training subset; may be empty.
         file_bytes: size of each audio file; None when the corpus was opened with files=False.
     """
@@ -50,10 +55,11 @@ class Corpus:
     def open(
         cls, root: str | Path, *, on_error: str = "raise", files: bool = True
     ) -> Corpus | pd.DataFrame:
-        """Read and check a folder in TAU layout.
+        """Read and check a folder in TAU layout, be it a development or an evaluation set.
 
         Args:
-            root: the folder that holds meta.csv, evaluation_setup and audio.
+            root: the folder that holds meta.csv, evaluation_setup and audio. Without labels in
+                meta.csv and without fold1_train.csv and fold1_evaluate.csv it is an evaluation set.
             on_error: "raise" stops a broken corpus. "report" returns a table of all its problems
                 instead of a corpus (columns file, row, problem, remedy; empty when all is well),
                 and to that end decodes every audio file too: minutes on the whole of TAU.
@@ -65,7 +71,8 @@ class Corpus:
         if on_error not in ("raise", "report"):
             raise ValueError(f"on_error is 'raise' or 'report', not {on_error!r}")
         root = Path(root)
-        index = read_index(root)
+        unlabelled = evaluation_table(root)
+        index = read_evaluation(root, unlabelled) if unlabelled else read_index(root)
         problems, sizes = index.problems, None
         if files:
             sizes, missing = audio_files(root, index)
@@ -91,7 +98,7 @@ class Corpus:
                 are the two parts of "train": whole locations, with all their devices, about a fifth
                 of the recordings of each scene to validation. A scene with a single location
                 stays in "fit". The choice depends on the names of the locations alone, not on the
-                order of rows.
+                order of rows. "evaluation" is the one split of an evaluation set.
             subset: 5, 10, 25, 50 or 100: only the clips of "train", "fit" or "validation" that are
                 in the 2024 subset of that many per cent.
 
@@ -99,9 +106,10 @@ class Corpus:
             ValueError: no such split, or a subset of a split that is not for training.
             CorpusError: the corpus has no file for that subset.
         """
-        if name not in ("train", "test", "unused", "fit", "validation"):
-            raise ValueError(f"no split {name!r}: choose train, test, unused, fit or validation")
-        own = name if name in ("test", "unused") else "train"
+        names = ("train", "test", "unused", "fit", "validation", "evaluation")
+        if name not in names:
+            raise ValueError(f"no split {name!r}: choose {', '.join(names)}")
+        own = "train" if name in ("fit", "validation") else name
         chosen = (self.clips["split"] == own).to_numpy()
         if name in ("fit", "validation"):
             held_out = places(self.clips).isin(self._validation_places).to_numpy()
@@ -139,7 +147,7 @@ class Corpus:
         heard = pd.concat([one, other]).groupby("recording")["device"].nunique()
         rows = {}
         for name, key in keys.items():
-            left, right = key(one), key(other)
+            left, right = key(one).dropna(), key(other).dropna()
             shared = set(left) & set(right)
             if name == "parallel":
                 shared = {recording for recording in shared if heard[recording] > 1}
@@ -269,5 +277,11 @@ def _audio_problems(root: Path, index: Index, sizes: np.ndarray) -> list[CorpusE
         try:
             read_audio(root / name, row=index.rows[clip])
         except CorpusError as error:
-            problems.append(CorpusError(name, error.row, error.problem, error.remedy))
+            problems.append(index.clip_error(clip, error.problem, error.remedy))
     return problems
+
+
+if __name__ == "__main__":
+    from asclib.download import main
+
+    sys.exit(main())

@@ -72,34 +72,43 @@ class Index(NamedTuple):
     """What the tables of a corpus say, and everything that is wrong with them.
 
     clips: one row a clip in the order of meta.csv (columns as Corpus.clips).
-    rows: line of each clip in meta.csv.
+    rows: line of each clip in `table`.
     subsets: per cent -> sorted positions of its clips in `clips`.
+    table: the csv that lists the clips.
     """
 
     clips: pd.DataFrame
     rows: list[int]
     subsets: dict[int, np.ndarray]
     problems: list[CorpusError]
+    table: str = META
+
+    def clip_error(self, clip: int, problem: str, remedy: str) -> CorpusError:
+        """Something wrong with the file of one clip, and the row that lists it."""
+        name, row = self.clips["filename"].iat[clip], self.rows[clip]
+        if self.table == META:  # the table a CorpusError means when it names an audio file
+            return CorpusError(name, row, problem, remedy)
+        return CorpusError(self.table, row, f"{name} {problem}", remedy)
 
 
 def read_index(root: Path) -> Index:
     """Read meta.csv, the three tables of evaluation_setup and such 2024 subsets as there are."""
     problems: list[CorpusError] = []
-    meta = _read_table(root, META, (*_LISTED, "identifier", "source_label"), problems)
+    meta = read_table(root, META, (*_LISTED, "identifier", "source_label"), problems)
     clips, rows = _read_clips(meta, problems)
     position = {name: i for i, name in enumerate(clips["filename"].tolist())}
     scenes = clips["scene"].tolist()
 
     def listed(name: str, columns: tuple[str, ...] = _LISTED) -> dict[int, int]:
-        table = _read_table(root, name, columns, problems)
+        table = read_table(root, name, columns, problems)
         return _read_listing(table, position, scenes, problems) if meta.rows else {}
 
     train, test, evaluate = listed(TRAIN), listed(TEST, _LISTED[:1]), listed(EVALUATE)
     _check_apart(TEST, test, TRAIN, train, clips, problems)
     _check_within(EVALUATE, evaluate, TEST, test, clips, problems)
     _check_within(TEST, test, EVALUATE, evaluate, clips, problems)
-    subsets = {}
-    for percent in SUBSETS:
+    subsets, larger, allowed = {}, TRAIN, train
+    for percent in reversed(SUBSETS):  # each lies within the next larger one
         name = f"evaluation_setup/split{percent}.csv"
         if not (root / name).exists():
             name = f"split{percent}.csv"
@@ -107,8 +116,10 @@ def read_index(root: Path) -> Index:
             subset = listed(name)
             _check_apart(name, subset, TEST, test, clips, problems)
             beyond = {clip: row for clip, row in subset.items() if clip not in test}
-            _check_within(name, beyond, TRAIN, train, clips, problems)
+            _check_within(name, beyond, larger, allowed, clips, problems)
+            _check_whole(name, subset, train, clips, problems)
             subsets[percent] = np.array(sorted(subset), dtype=int)
+            larger, allowed = name, subset
     split = np.full(len(clips), "unused", dtype=object)
     split[list(train)] = "train"
     split[list(test)] = "test"
@@ -116,7 +127,7 @@ def read_index(root: Path) -> Index:
 
 
 def audio_files(root: Path, index: Index) -> tuple[np.ndarray, list[CorpusError]]:
-    """Compare the audio folder with the table, from one listing of the folder.
+    """Compare the audio folder with the table of clips, from one listing of the folder.
 
     Returns: the size in bytes of each clip's file (-1 where it is absent), and the problems: files
     listed but absent, empty, or present but not listed.
@@ -130,24 +141,24 @@ def audio_files(root: Path, index: Index) -> tuple[np.ndarray, list[CorpusError]
                     sizes[f"audio/{entry.name}"] = entry.stat().st_size
     except OSError as error:
         problem = f"cannot be listed ({error.strerror})"
-        remedy = "put the audio files in the folder 'audio' beside meta.csv"
+        remedy = f"put the audio files in the folder 'audio' beside {index.table.split('/')[0]}"
         return np.array([]), [CorpusError("audio", None, problem, remedy)]
     names = index.clips["filename"].tolist()
-    for row, name in zip(index.rows, names, strict=True):
+    for clip, name in enumerate(names):
         size = sizes.get(name, -1)
         if size < 0:
             remedy = "fetch it (complete the download), or remove its row from every table"
-            problems.append(CorpusError(name, row, "is listed but the file is absent", remedy))
+            problems.append(index.clip_error(clip, "is listed but the file is absent", remedy))
         elif size == 0:
-            problems.append(CorpusError(name, row, "has zero bytes", "fetch the file again"))
+            problems.append(index.clip_error(clip, "has zero bytes", "fetch the file again"))
     for name in sorted(sizes.keys() - set(names)):
-        problem = f"is in the folder but not listed in {META}"
-        remedy = f"add its row to {META}, or move the file out of the audio folder"
+        problem = f"is in the folder but not listed in {index.table}"
+        remedy = f"add its row to {index.table}, or move the file out of the audio folder"
         problems.append(CorpusError(name, None, problem, remedy))
     return np.array([sizes.get(name, -1) for name in names]), problems
 
 
-def _read_table(
+def read_table(
     root: Path, name: str, columns: tuple[str, ...], problems: list[CorpusError]
 ) -> Table:
     """The named columns of a tab-separated file; an unreadable one gives a table without rows."""
@@ -291,14 +302,34 @@ def _check_within(
         problems.append(CorpusError(name, listed[clip], problem, remedy))
 
 
+def _check_whole(
+    name: str,
+    subset: dict[int, int],
+    train: dict[int, int],
+    clips: pd.DataFrame,
+    problems: list[CorpusError],
+) -> None:
+    """A subset takes all training clips of a recording by one device, or none of them."""
+    unit = ["recording", "device"]
+    members = clips.iloc[sorted(train)][unit]
+    members["taken"] = members.index.isin(subset)
+    counts = members.groupby(unit, sort=False)["taken"].transform
+    members["size"], members["sum"] = counts("size"), counts("sum")
+    cut = members[members["taken"] & (members["sum"] < members["size"])].drop_duplicates(unit)
+    for clip, recording, device, _, size, taken in cut.itertuples():
+        problem = f"takes {taken} of the {size} training clips of {recording} by device {device}"
+        remedy = "list the whole recording, or none of it"
+        problems.append(CorpusError(name, subset[clip], problem, remedy))
+
+
 def _label_problem(name: str, label: str, scene: str) -> tuple[str, str]:
     known = "" if label in SCENES else "unknown "
     problem = f"{known}scene {label!r} disagrees with the file name {name}"
     return problem, f"write {scene!r} as scene_label, or rename the file"
 
 
-def _name_problem(name: str) -> tuple[str, str]:
-    """What is wrong with a file name that is not of TAU's form, and the remedy."""
+def path_problem(name: str) -> tuple[str, str] | None:
+    """What keeps a name from being an audio file of the corpus, and the remedy, or None."""
     if "\\" in name:
         return f"{name!r} has Windows separators", "write forward slashes: audio/<file>"
     folder, _, file = name.rpartition("/")
@@ -309,7 +340,16 @@ def _name_problem(name: str) -> tuple[str, str]:
     stem, _, suffix = file.rpartition(".")
     if suffix not in ("wav", "flac"):
         return f"{name!r} is neither .wav nor .flac", "convert the file, or correct its name"
-    fields = stem.split("-")
+    if not re.fullmatch(r"[^\x00-\x1f]+", stem):
+        return f"{name!r} holds characters a file name must not", "use letters, digits and hyphens"
+    return None
+
+
+def _name_problem(name: str) -> tuple[str, str]:
+    """What is wrong with a file name that is not of TAU's form, and the remedy."""
+    if problem := path_problem(name):
+        return problem
+    fields = name.removeprefix("audio/").rpartition(".")[0].split("-")
     if len(fields) != 6 or not all(fields):
         remedy = "name it <scene>-<city>-<location>-<segment>-<slice>-<device>"
         return f"{name!r} does not have six fields between hyphens", remedy
@@ -317,6 +357,4 @@ def _name_problem(name: str) -> tuple[str, str]:
         return f"unknown scene {fields[0]!r} in {name!r}", f"use one of {', '.join(SCENES)}"
     if fields[5] not in DEVICES:
         return f"unknown device {fields[5]!r} in {name!r}", f"use one of {', '.join(DEVICES)}"
-    if not re.fullmatch("0|[1-9][0-9]{0,5}", fields[4]):
-        return f"slice {fields[4]!r} in {name!r} is not a number", "number the slices 0, 1, 2, ..."
-    return f"{name!r} holds characters a file name must not", "use letters, digits and hyphens"
+    return f"slice {fields[4]!r} in {name!r} is not a number", "number the slices 0, 1, 2, ..."
