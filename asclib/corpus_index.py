@@ -138,7 +138,8 @@ def audio_files(root: Path, index: Index) -> tuple[np.ndarray, list[CorpusError]
         with os.scandir(root / "audio") as entries:
             for entry in entries:
                 if entry.name.endswith((".wav", ".flac")) and entry.is_file():
-                    sizes[f"audio/{entry.name}"] = entry.stat().st_size
+                    printable = entry.name.encode("utf-8", "backslashreplace").decode()
+                    sizes[f"audio/{printable}"] = entry.stat().st_size
     except OSError as error:
         problem = f"cannot be listed ({error.strerror})"
         remedy = f"put the audio files in the folder 'audio' beside {index.table.split('/')[0]}"
