@@ -45,7 +45,8 @@ def read_evaluation(root: Path, table: str) -> Index:
     """Read the one table of an evaluation set; the clips have the columns of any corpus.
 
     Scene, city, location, recording and slice are missing (NaN), and so is the device where the
-    table has no column device_id. The split is "evaluation".
+    table has no column device_id. The split is "evaluation". A CorpusError names the table, and the
+    audio file in its text.
     """
     problems: list[CorpusError] = []
     columns = ("filename", DEVICE) if DEVICE in _header(root / table) else ("filename",)

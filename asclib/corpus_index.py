@@ -119,11 +119,12 @@ def read_index(root: Path) -> Index:
             _check_within(name, beyond, larger, allowed, clips, problems)
             _check_whole(name, subset, train, clips, problems)
             subsets[percent] = np.array(sorted(subset), dtype=int)
-            larger, allowed = name, subset
+            if subset:  # an unreadable one excuses no smaller one
+                larger, allowed = name, subset
     split = np.full(len(clips), "unused", dtype=object)
     split[list(train)] = "train"
     split[list(test)] = "test"
-    return Index(clips.assign(split=split), rows, subsets, problems)
+    return Index(clips.assign(split=split), rows, dict(sorted(subsets.items())), problems)
 
 
 def audio_files(root: Path, index: Index) -> tuple[np.ndarray, list[CorpusError]]:

@@ -219,6 +219,16 @@ def test_a_subset_that_leaves_a_larger_one_is_named(root, larger):
     refused(root, "evaluation_setup/split5.csv", 2, problem, "add it")
 
 
+def test_an_unreadable_subset_excuses_no_smaller_one(root):
+    names = [*SMALL_TRAIN[:2], SMALL_TRAIN[4], SMALL_TRAIN[5]]
+    write_table(root / "evaluation_setup/split5.csv", LABELLED, labelled(names))
+    edit(root / TRAIN, 7, lambda line: "")  # the last of these clips
+    (root / "evaluation_setup/split10.csv").touch()
+    report = Corpus.open(root, on_error="report", files=False)
+    assert report["file"].tolist() == [TRAIN, *(f"evaluation_setup/split{n}.csv" for n in (10, 5))]
+    assert report["problem"].iat[2] == f"{names[3]} is not in {TRAIN}"
+
+
 def test_a_subset_the_corpus_lacks_is_an_error_with_a_remedy(root):
     corpus = Corpus.open(root)
     with pytest.raises(CorpusError, match=r"split25\.csv.*2024"):
