@@ -180,6 +180,18 @@ def test_what_is_unpacked_needs_no_room(fetched, server, tmp_path, monkeypatch):
     assert Corpus.open(download.download(tmp_path))
 
 
+def test_archives_that_lie_there_make_their_own_room(fetched, server, tmp_path, monkeypatch):
+    archives = [server / archive_name(part) for part in ("audio.1", "audio.2")]
+    monkeypatch.setattr(download, "AUDIO_BYTES", sum(path.stat().st_size for path in archives))
+    monkeypatch.setattr(download, "ARCHIVE_BYTES", 0)
+    room(monkeypatch, 0)
+    with pytest.raises(download.DownloadError, match="make room"):
+        download.download(tmp_path)
+    for path in archives:
+        path.rename(tmp_path / path.name)
+    assert Corpus.open(download.download(tmp_path))
+
+
 # ---- the subsets of 2024 ---------------------------------------------------------------------
 
 
