@@ -1,13 +1,10 @@
 """How long Corpus.open takes to read and check the index of the whole of TAU, without audio.
 
-    nice -n 19 python -m benchmarks.corpus_index
+    python -m benchmarks.corpus_index
 
 Writes the index of tests/corpora.py (230,350 clips, five subsets) to a temporary folder and opens
 it five times, with files=False. Prints the seconds of the first and of the fastest run, each as
 time on the wall and on the processor: the two differ where the processor does other work.
-
-Measured so, at the lowest priority beside a long study: 1.9 to 2.1 s on the processor; on the wall
-2.0 to 2.1 s, and 3.6 s in a run that had to wait for the study.
 """
 
 from __future__ import annotations
