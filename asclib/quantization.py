@@ -3,6 +3,7 @@
 Dynamic range: weights are int8, one scale per output channel; activations stay float between the
 layers and are quantised to int8 clip by clip just before each convolution and dense layer
 (Jacob et al. 2018, arXiv 1712.05877, for the affine scheme; LiteRT's "hybrid" kernels).
+Weights are rounded here, so that kernels keep their sums; LiteRT finds them on its grid already.
 """
 
 from __future__ import annotations
@@ -28,14 +29,24 @@ WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def quantize_weight(weight: Tensor) -> Tensor:
-    """Weights rounded to symmetric int8, one scale per output channel: s = max|w| / 127.
+    """Weights rounded to symmetric int8, one scale per output channel, each kernel's sum kept.
 
-    Args: weight (out, …). Returns: the same shape, s · round(w / s) in float.
+    The scale is s = max|w| / 127. Rounded to the nearest step, the errors of a kernel's taps add up
+    to some number, and an input with a mean turns that number into a shift of the whole map:
+    log-mel pictures lie nepers below zero, so this shift does most of the damage. Here all taps are
+    rounded down, and then those with the largest remainders up, as many as keep the kernel's sum to
+    half a step. A kernel of one tap, as in a dense layer, is rounded to the nearest.
+
+    Args: weight (out, in, …). Returns: the same shape, s · integer in float.
     """
-    scale = weight.abs().flatten(1).amax(1) / 127
+    scale = (weight.abs().flatten(1).amax(1) / 127).view(-1, 1, 1)
     scale = scale.clamp_min(torch.finfo(weight.dtype).tiny)  # a channel of zeros stays zero
-    scale = scale.view(-1, *[1] * (weight.dim() - 1))
-    return (weight / scale).round() * scale
+    steps = weight.flatten(2) if weight.dim() > 2 else weight.unsqueeze(2)
+    steps = steps / scale  # (out, in, taps)
+    remainder = steps - steps.floor()
+    rank = remainder.argsort(2, descending=True).argsort(2)
+    raised = rank < remainder.sum(2, keepdim=True).round()
+    return ((steps.floor() + raised) * scale).view(weight.shape)
 
 
 def quantize_activation(x: Tensor) -> Tensor:
@@ -62,13 +73,20 @@ def simulate(net: nn.Module) -> nn.Module:
     Raises: ValueError when the network has no convolution or dense layer.
     """
     simulated = copy.deepcopy(net).eval()
-    layers = [layer for layer in simulated.modules() if isinstance(layer, WEIGHTED)]
+    layers = _round_weights(simulated)
     if not layers:
         raise ValueError(f"{type(net).__name__} has no convolution or dense layer to quantise")
     for layer in layers:
-        layer.weight.data = quantize_weight(layer.weight.data)
         layer.register_forward_pre_hook(_quantize_input)
     return simulated
+
+
+def _round_weights(net: nn.Module) -> list[nn.Module]:
+    """Quantise the weights of every convolution and dense layer in place; returns these layers."""
+    layers = [layer for layer in net.modules() if isinstance(layer, WEIGHTED)]
+    for layer in layers:
+        layer.weight.data = quantize_weight(layer.weight.data)
+    return layers
 
 
 def _quantize_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -131,6 +149,7 @@ def _save_graph(net: nn.Module, input_shape: tuple[int, ...], path: Path) -> Non
             f"{type(net).__name__} does not take an input of shape {(1, *input_shape)}: {error}; "
             "give the shape of one clip as input_shape"
         ) from error
+    _round_weights(net)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # exporting warns about its own internals
         program = torch.export.export(net, (torch.zeros(1, *input_shape),))

@@ -71,13 +71,36 @@ def exported(trained, tmp_path_factory) -> SimpleNamespace:
 def test_weights_are_rounded_channel_by_channel_to_127_steps():
     weight = torch.randn(5, 3, 2, 4, generator=torch.Generator().manual_seed(0))
     weight[3] = 0
-    expected = np.zeros_like(weight)
+    rounded = quantize_weight(weight)
     for out in range(5):
-        scale = float(weight[out].abs().max()) / 127
-        for index in np.ndindex(3, 2, 4):
-            if scale:
-                expected[out][index] = round(float(weight[out][index]) / scale) * scale
-    torch.testing.assert_close(quantize_weight(weight), torch.from_numpy(expected))
+        scale = float(weight[out].abs().max()) / 127 or 1.0
+        steps, before = rounded[out] / scale, weight[out] / scale
+        torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-4)
+        assert steps.abs().max() <= 127.001
+        assert ((steps - before).abs() < 1.001).all()  # never past a neighbouring step
+        for kernel, original in zip(steps, before, strict=True):
+            expected = np.floor(original.numpy().ravel() + 1e-5)
+            remainder = original.numpy().ravel() - expected
+            missing = int(np.rint(remainder.sum()))
+            expected[np.argsort(-remainder, kind="stable")[:missing]] += 1
+            np.testing.assert_allclose(kernel.numpy().ravel(), expected, atol=1e-3)
+
+
+def test_a_dense_layer_is_rounded_to_the_nearest_step():
+    weight = torch.randn(6, 9, generator=torch.Generator().manual_seed(1))
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    torch.testing.assert_close(quantize_weight(weight), (weight / scale).round() * scale)
+
+
+def test_kernels_keep_their_sum_so_a_constant_picture_is_hardly_shifted():
+    weight = torch.randn(20, 1, 7, 5, generator=torch.Generator().manual_seed(2))
+    scale = weight.flatten(1).abs().amax(1) / 127
+    nearest = (weight / scale.view(-1, 1, 1, 1)).round() * scale.view(-1, 1, 1, 1)
+    x = torch.full((1, 1, 30, 30), -6.0)
+    exact, kept, rounded = (F.conv2d(x, w).mean((0, 2, 3)) for w in
+                            (weight, quantize_weight(weight), nearest))  # fmt: skip
+    assert ((kept - exact).abs() <= 6 * scale / 2 + 1e-4).all()
+    assert (kept - exact).abs().mean() < (rounded - exact).abs().mean() / 2
 
 
 @pytest.mark.parametrize("offset", [0.0, 5.0, -5.0])
