@@ -459,6 +459,13 @@ def test_mixstyle_of_equal_or_silent_clips_is_the_identity():
     torch.testing.assert_close(freq_mixstyle(silent, 1.0, generator=torch_generator()), silent)
 
 
+def test_mixstyle_of_a_single_frame_mixes_its_bands_alone():
+    x = torch.randn(6, 1, 10, 1, dtype=torch.float64, generator=torch_generator())
+    y = freq_mixstyle(x, 1.0, generator=torch_generator())
+    assert torch.isfinite(y).all() and not torch.equal(x, y)
+    assert (y >= x.amin(0)).all() and (y <= x.amax(0)).all()
+
+
 def test_mixstyle_leaves_the_shape_of_each_band_over_time_alone():
     x = torch.randn(6, 1, 10, 8, dtype=torch.float64, generator=torch_generator())
     y = freq_mixstyle(x, 1.0, generator=torch_generator())
