@@ -63,24 +63,19 @@ class Profile:
     stage: Training
 
 
-def _short(name: str, size: CorpusSize, epochs: int, member: int, fusion: int, **how) -> Profile:
+def _short(name: str, size: CorpusSize, epochs: int, member: int, fusion: int) -> Profile:
     """A profile of one-cycle trainings of a few epochs, whose last epoch is as good as any."""
-    student = Training(epochs, learning_rate=3e-3, **how)
+    student = Training(epochs, learning_rate=3e-3, batch_size=32, statistics_momentum=0.1)
     member_plan = replace(student, epochs=member, monitor="last", label_smoothing=0.1)
-    fusion_plan = replace(student, epochs=fusion, learning_rate=3e-4)
+    fusion_plan = replace(student, epochs=fusion, learning_rate=1e-4)
     return Profile(name, size, student, member_plan, fusion_plan, stage=student)
 
 
 _AUTHORS = Training(epochs=200, schedule="constant", patience=20)
 
 PROFILES = {
-    "quick": _short(
-        "quick", CorpusSize(1_200, 600), epochs=12, member=10, fusion=2,
-        batch_size=32, statistics_momentum=0.1,
-    ),
-    "study": _short(
-        "study", CorpusSize(6_000, 2_000), epochs=14, member=8, fusion=1, statistics_momentum=0.05
-    ),
+    "quick": _short("quick", CorpusSize(1_200, 600), epochs=12, member=10, fusion=2),
+    "study": _short("study", CorpusSize(6_000, 2_000), epochs=10, member=14, fusion=1),
     "tau": Profile(
         "tau", CorpusSize(139_620, 29_680),
         student=_AUTHORS, member=replace(_AUTHORS, label_smoothing=0.1),
