@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import joblib
@@ -109,9 +109,9 @@ class Experiment:
 
     # ---- networks --------------------------------------------------------------------------
 
-    def student(self) -> TMSIC:
-        """TMSIC trained on the labels alone."""
-        return self._load(TMSIC(), "student")
+    def student(self, mixstyle: bool = False) -> TMSIC:
+        """TMSIC trained on the labels alone; a control of it has the members' Freq-MixStyle."""
+        return self._load(TMSIC(), "student_mixstyle" if mixstyle else "student")
 
     def member(self, scene: str) -> TMSIC:
         """The one-vs-all network of one scene, [scene, others]."""
@@ -127,7 +127,10 @@ class Experiment:
         return self._load(TMSIC(), technique)
 
     def history(self, name: str) -> pd.DataFrame:
-        """The epochs of one training: "student", "member_<scene>", "teacher" or a technique."""
+        """The epochs of one training.
+
+        Args: name: "student", "student_mixstyle", "member_<scene>", "teacher" or a technique.
+        """
         self.build(name)
         return pd.read_csv(self._trained(name) / "history.csv")
 
@@ -167,6 +170,9 @@ class Experiment:
         parents, stages = (self._features,), ()
         if name == "student":
             run, plan = _train_student, self.profile.student
+        elif name == "student_mixstyle":
+            run = _train_student
+            plan = replace(self.profile.student, mixstyle=self.profile.member.mixstyle)
         elif name in MEMBERS:
             run, plan = _train_member, self.profile.member
         elif name == "teacher":
@@ -177,7 +183,7 @@ class Experiment:
             run, plan = functools.partial(_train_distilled, stages=stages), self.profile.stage
             parents += (self._trained("teacher"),)
         else:
-            known = ", ".join(["student", *MEMBERS, "teacher", *TECHNIQUES])
+            known = ", ".join(["student", "student_mixstyle", *MEMBERS, "teacher", *TECHNIQUES])
             raise ValueError(f"no network {name!r}: choose one of {known}")
 
         def build(folder: Path) -> None:

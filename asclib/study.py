@@ -32,7 +32,8 @@ from asclib.study_data import dataset, device_gap
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
-BASES = ("student", "teacher_unfused", "response", "response_twice", "response_long")
+STUDENTS = ("student", "student_mixstyle")  # taught by no teacher
+BASES = (*STUDENTS, "teacher_unfused", "response", "response_twice", "response_long")
 PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
 
 
@@ -44,6 +45,7 @@ def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tenso
         "teacher_unfused": unfused_logits(torch.stack(members, dim=1)),
         "teacher": predict(experiment.teacher(), x),
     }
+    answers["student_mixstyle"] = predict(experiment.student(mixstyle=True), x)
     for name in ("student", *names):
         net = experiment.student() if name == "student" else experiment.distilled(name)
         answers[name] = predict(net, x)
@@ -96,7 +98,7 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
                     "calibration_error": calibration(answer, test.labels.numpy()).error,
                 }
             )
-        for name in ("student", *MEMBERS, "teacher", *names):
+        for name in (*STUDENTS, *MEMBERS, "teacher", *names):
             history = experiment.history(name)
             curves.append(
                 {
@@ -175,7 +177,7 @@ def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
         Experiment(options.profile, options.data_root, seed) for seed in options.seeds
     ]
     techniques = tuple(options.techniques)
-    for names in (("student", *MEMBERS), ("teacher",), techniques):
+    for names in ((*STUDENTS, *MEMBERS), ("teacher",), techniques):
         print("training", *names, file=sys.stderr, flush=True)
         build([(experiment, name) for experiment in experiments for name in names])
     return provenance(experiments[0]) | scoreboard(experiments, techniques)

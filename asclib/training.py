@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asclib.augmentation import freq_mixstyle
 from asclib.settings import Training
 from asclib.store import progress, write_atomic
 
@@ -145,7 +146,7 @@ def train(
             if run.waited(settings) >= (settings.patience or settings.epochs):
                 break
             torch.manual_seed(seed * 1_000_003 + epoch)
-            loss = _epoch(net, fit, objective, optimizer, schedule, batch, steps)
+            loss = _epoch(net, fit, objective, optimizer, schedule, batch, steps, settings.mixstyle)
             if not np.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss of epoch {epoch} is {loss}: lower the learning rate"
@@ -156,13 +157,18 @@ def train(
     return pd.DataFrame(run.history)
 
 
-def _epoch(net, fit, objective, optimizer, schedule, batch: int, steps: int) -> float:
+def _epoch(
+    net, fit, objective, optimizer, schedule, batch: int, steps: int, mixstyle: float
+) -> float:
     net.train()
     total = torch.zeros((), device=fit.x.device)
     order = torch.randperm(len(fit.labels)).to(fit.x.device)[: steps * batch]
     for rows in order.split(batch):
         optimizer.zero_grad(set_to_none=True)
-        loss = objective(net, rows, fit.x[rows], fit.labels[rows])
+        x = fit.x[rows]
+        if mixstyle:
+            x = freq_mixstyle(x, mixstyle, generator=torch.default_generator)
+        loss = objective(net, rows, x, fit.labels[rows])
         loss.backward()
         optimizer.step()
         schedule.step()

@@ -70,11 +70,13 @@ print(f"seeds: {len(seeds)}")
 # %% [markdown]
 # The names in the tables are these. A *control* answers a doubt: RRS trains
 # in two phases, twice as long as the others, so two controls train as long
-# without relations.
+# without relations. The teacher's members exchange colours, so one control is
+# a student that does.
 
 # %%
 labels = {
     "student": "student alone",
+    "student_mixstyle": "control: student, MixStyle",
     "teacher_unfused": "teacher, not fused",
     "teacher": "teacher, fused",
     "response": "response",
@@ -293,7 +295,7 @@ def holm(p):
 print(holm(np.array([0.04, 0.01, 0.03])).round(2))
 
 # %%
-family = [name for name in others if not name.startswith("teacher")]
+family = [n for n in others if not n.startswith(("teacher", "student"))]
 rows = pairs.loc[[(name, "student") for name in family]]
 error = (rows["accuracy_high"] - rows["accuracy_low"]) / (2 * 1.96)
 p_recordings = 2 * stats.norm.sf(np.abs(rows["accuracy"] / error))

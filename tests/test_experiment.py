@@ -157,7 +157,7 @@ def test_the_study_writes_results_with_settings_and_versions(experiment, tmp_pat
     results = json.loads(output.read_text())
     systems = {row["system"] for row in results["runs"]}
     assert systems == {
-        "student", "student_int8", "teacher", "teacher_unfused",
+        "student", "student_int8", "student_mixstyle", "teacher", "teacher_unfused",
         "response", "response_int8", "rrs", "rrs_int8",
     }  # fmt: skip
     assert results["profile"]["corpus"] == {"train": 120, "test": 180, "seed": 0}

@@ -49,6 +49,12 @@ def test_same_seed_same_weights_bit_for_bit_and_another_seed_differs():
     assert not same_weights(first, other)
 
 
+def test_mixstyle_is_drawn_from_the_seed_and_changes_what_is_learnt():
+    mixed = replace(PLAN, mixstyle=1.0)
+    assert same_weights(trained(mixed)[0], trained(mixed)[0])
+    assert not same_weights(trained(mixed)[0], trained()[0])
+
+
 def test_the_callers_thread_count_and_generator_do_not_matter():
     reference = trained()[0]
     threads = torch.get_num_threads()
