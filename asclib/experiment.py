@@ -109,9 +109,9 @@ class Experiment:
 
     # ---- networks --------------------------------------------------------------------------
 
-    def student(self, mixstyle: bool = False) -> TMSIC:
-        """TMSIC trained on the labels alone; a control of it has the members' Freq-MixStyle."""
-        return self._load(TMSIC(), "student_mixstyle" if mixstyle else "student")
+    def student(self, control: bool = False) -> TMSIC:
+        """TMSIC trained on the labels alone; as a control, with all the effort a member gets."""
+        return self._load(TMSIC(), "student_control" if control else "student")
 
     def member(self, scene: str) -> TMSIC:
         """The one-vs-all network of one scene, [scene, others]."""
@@ -129,7 +129,7 @@ class Experiment:
     def history(self, name: str) -> pd.DataFrame:
         """The epochs of one training.
 
-        Args: name: "student", "student_mixstyle", "member_<scene>", "teacher" or a technique.
+        Args: name: "student", "student_control", "member_<scene>", "teacher" or a technique.
         """
         self.build(name)
         return pd.read_csv(self._trained(name) / "history.csv")
@@ -170,9 +170,10 @@ class Experiment:
         parents, stages = (self._features,), ()
         if name == "student":
             run, plan = _train_student, self.profile.student
-        elif name == "student_mixstyle":
+        elif name == "student_control":
             run = _train_student
-            plan = replace(self.profile.student, mixstyle=self.profile.member.mixstyle)
+            member = self.profile.member
+            plan = replace(self.profile.student, epochs=member.epochs, mixstyle=member.mixstyle)
         elif name in MEMBERS:
             run, plan = _train_member, self.profile.member
         elif name == "teacher":
@@ -183,7 +184,7 @@ class Experiment:
             run, plan = functools.partial(_train_distilled, stages=stages), self.profile.stage
             parents += (self._trained("teacher"),)
         else:
-            known = ", ".join(["student", "student_mixstyle", *MEMBERS, "teacher", *TECHNIQUES])
+            known = ", ".join(["student", "student_control", *MEMBERS, "teacher", *TECHNIQUES])
             raise ValueError(f"no network {name!r}: choose one of {known}")
 
         def build(folder: Path) -> None:

@@ -32,7 +32,7 @@ from asclib.study_data import dataset, device_gap
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
-STUDENTS = ("student", "student_mixstyle")  # taught by no teacher
+STUDENTS = ("student", "student_control")  # taught by no teacher
 BASES = (*STUDENTS, "teacher_unfused", "response", "response_twice", "response_long")
 PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
 
@@ -45,7 +45,7 @@ def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tenso
         "teacher_unfused": unfused_logits(torch.stack(members, dim=1)),
         "teacher": predict(experiment.teacher(), x),
     }
-    answers["student_mixstyle"] = predict(experiment.student(mixstyle=True), x)
+    answers["student_control"] = predict(experiment.student(control=True), x)
     for name in ("student", *names):
         net = experiment.student() if name == "student" else experiment.distilled(name)
         answers[name] = predict(net, x)

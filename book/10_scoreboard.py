@@ -70,13 +70,13 @@ print(f"seeds: {len(seeds)}")
 # %% [markdown]
 # The names in the tables are these. A *control* answers a doubt: RRS trains
 # in two phases, twice as long as the others, so two controls train as long
-# without relations. The teacher's members exchange colours, so one control is
-# a student that does.
+# without relations. The teacher's members get more effort than the students,
+# so one control is a student that gets as much as a member.
 
 # %%
 labels = {
     "student": "student alone",
-    "student_mixstyle": "control: student, MixStyle",
+    "student_control": "control: student, longer",
     "teacher_unfused": "teacher, not fused",
     "teacher": "teacher, fused",
     "response": "response",

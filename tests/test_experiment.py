@@ -123,6 +123,13 @@ def test_another_seed_or_plan_is_another_network(experiment):
     assert experiment._trained("student", only_look=True) is not None
 
 
+def test_the_control_has_the_effort_of_a_member(experiment):
+    longer = Experiment(replace(TINY, member=replace(PLAN, epochs=2, mixstyle=0.5)))
+    assert len(longer.history("student_control")) == 2
+    net = longer.student(control=True)
+    assert not torch.equal(net.head.weight, experiment.student().head.weight)
+
+
 def test_an_unknown_network_names_the_known_ones(experiment):
     with pytest.raises(ValueError, match="member_airport.*rrs"):
         experiment.history("resnet")
@@ -157,7 +164,7 @@ def test_the_study_writes_results_with_settings_and_versions(experiment, tmp_pat
     results = json.loads(output.read_text())
     systems = {row["system"] for row in results["runs"]}
     assert systems == {
-        "student", "student_int8", "student_mixstyle", "teacher", "teacher_unfused",
+        "student", "student_int8", "student_control", "teacher", "teacher_unfused",
         "response", "response_int8", "rrs", "rrs_int8",
     }  # fmt: skip
     assert results["profile"]["corpus"] == {"train": 120, "test": 180, "seed": 0}
