@@ -162,9 +162,8 @@ place = soundscapes.generator("our tram")  # draws the character of a location
 take = soundscapes.generator("our tram", "first recording")  # what happens
 n = 2 * sources.RATE
 mix = np.zeros(n)
-for source, level in [
-    (sources.rails, 0), (sources.inverter, 0), (sources.bell, -4),
-]:
+parts = [(sources.rails, 0), (sources.inverter, 0), (sources.bell, -4)]
+for source, level in parts:
     x = source(place, take, n)
     mix += 10 ** (level / 20) * x / np.sqrt(np.mean(x**2))
 room = soundscapes.room(place, soundscapes.SOUNDSCAPES["tram"], n)
@@ -546,8 +545,7 @@ targets = {
 }
 table = pd.DataFrame(
     [[*values, "yes" if met else "no"] for values, met in targets.values()],
-    index=list(targets), columns=["measured", "low", "high", "met"],
-)  # fmt: skip
+    index=list(targets), columns=["measured", "low", "high", "met"])
 glue("met", int((table["met"] == "yes").sum()), display=False)
 glue("asked", len(table), display=False)
 table.round(1)

@@ -65,8 +65,7 @@ for ax, name in zip(axes, ("teacher", "student"), strict=True):
             ax.plot(*points[[i, j]].T, color=colour, lw=2 if bold else 1)
         ax.annotate("  " + "ABCD"[i], points[i].tolist(), fontsize=13)
     ax.plot(*points.T, "o", color=plotting.INK)
-    ax.set(title=name, aspect="equal")
-    ax.margins(0.15)
+    ax.set(title=name, aspect="equal", xmargin=0.15, ymargin=0.15)
     ax.grid(False)
 plotting.show(figure)
 
@@ -316,8 +315,7 @@ figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 4.6), sharex=True)
 for name, colour in (("rrs", plotting.INK), ("rrs_faithful", plotting.ACCENT)):
     history = experiment.history(name)
     epochs = np.arange(1, len(history) + 1)
-    accuracy = 100 * history["validation_accuracy"]
-    top.plot(epochs, accuracy, color=colour, label=name)
+    top.plot(epochs, 100 * history.validation_accuracy, c=colour, label=name)
     for _, phase in history.groupby("stage"):
         relative = phase["loss"] / phase["loss"].iloc[0]
         bottom.plot(epochs[phase.index], relative, color=colour)

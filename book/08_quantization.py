@@ -28,6 +28,8 @@ data_root = None
 seed = 0
 
 # %%
+import copy
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -184,16 +186,14 @@ def keep_sum(weight):
 
 
 for layer in layers.values():
-    weight = layer.weight.data
-    assert torch.allclose(keep_sum(weight), quantization.quantize_weight(weight))
+    library = quantization.quantize_weight(layer.weight.data)
+    assert torch.allclose(keep_sum(layer.weight.data), library)
 
 # %% [markdown]
 # How far does the first convolution's map move, and what reaches the answers? We round all weights in
 # either way, and leave the activations alone.
 
 # %% tags=["nbval-ignore-output"]
-import copy
-
 test, rows = experiment.clips("test"), {}
 floating = predict(net, test.x)
 for name, rounding in (("nearest", quantize_weight), ("sum kept", keep_sum)):
@@ -206,7 +206,7 @@ for name, rounding in (("nearest", quantize_weight), ("sum kept", keep_sum)):
     shift -= predict(net, test.x, net.conv1).mean((0, 2, 3))
     rows[name] = {"shift of a conv1 map": float(shift.abs().mean()),
                   "change of a logit": float((logits - floating).abs().mean()),
-                  "same scene (%)": 100 * quantization.agreement(logits, floating)}
+                  "same (%)": 100 * quantization.agreement(logits, floating)}
 assert rows["sum kept"]["shift of a conv1 map"] < 0.05
 pd.DataFrame(rows).T.round(4)
 

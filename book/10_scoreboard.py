@@ -75,8 +75,7 @@ print(f"seeds: {len(seeds)}")
 
 # %%
 labels = {
-    "student": "student alone",
-    "student_control": "control: student, longer",
+    "student": "student alone", "student_control": "control: student, longer",
     "teacher_unfused": "teacher, not fused",
     "teacher": "teacher, fused",
     "response": "response",
@@ -123,20 +122,17 @@ def bracket(row, metric="accuracy", scale=100, digits=1):
 # %%
 runs = pd.DataFrame(study["runs"])
 ece = 100 * runs.groupby("system")["calibration_error"].mean()
-table = pd.DataFrame(
-    {
-        "macro accuracy": [bracket(group(s, "overall")) for s in systems],
-        "seen": [bracket(group(s, "seen")) for s in systems],
-        "unseen": [bracket(group(s, "unseen")) for s in systems],
-        "a − unseen": [bracket(study["device_gaps"][s]) for s in systems],
-        "log loss": [
-            bracket(group(s, "overall"), "log_loss", 1, 2) for s in systems
-        ],
-        "ECE": [f"{ece[s]:.1f}" for s in systems],
-    },
-    index=[labels[s] for s in systems],
-)
-table
+table = {
+    "macro accuracy": [bracket(group(s, "overall")) for s in systems],
+    "seen": [bracket(group(s, "seen")) for s in systems],
+    "unseen": [bracket(group(s, "unseen")) for s in systems],
+    "a − unseen": [bracket(study["device_gaps"][s]) for s in systems],
+    "log loss": [
+        bracket(group(s, "overall"), "log_loss", 1, 2) for s in systems
+    ],
+    "ECE": [f"{ece[s]:.1f}" for s in systems],
+}
+pd.DataFrame(table, index=[labels[s] for s in systems])
 
 # %% mystnb={"figure": {"name": "fig-scoreboard", "caption": "Macro accuracy and log loss of all systems on the test split of the embedded corpus, seeds pooled, with 95 % intervals over recordings."}, "image": {"alt": "Two panels of dots with intervals, one row for each of the systems: macro accuracy on the left, log loss on the right."}}
 fig, axes = plt.subplots(1, 2, figsize=(8, 4), sharey=True)

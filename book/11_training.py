@@ -68,7 +68,8 @@ measured = store.results("training")
 
 # %%
 layers = complexity(TMSIC()).layers.set_index("name")
-macs = layers.loc[["conv1", "conv2", "conv3", "conv4", "dense", "head"], "macs"]
+weighted = ["conv1", "conv2", "conv3", "conv4", "dense", "head"]
+macs = layers.loc[weighted, "macs"]
 forward = 2 * 64 * macs / 1e9  # for a batch of 64
 backward = 2 * forward
 backward["conv1"] /= 2
@@ -118,6 +119,7 @@ show(fig)
 
 # %%
 peak, bandwidth = measured["peak_gflops"]["one_core"], measured["bandwidth_gb"]
+spent = pd.Series(measured["profile"]["ours"]["milliseconds"])
 print(f"processor: {measured['processor']}, {measured['cores']} cores")
 print(f"peak of one core: {peak:.0f} billion operations a second")
 print(f"bandwidth: {bandwidth:.0f} billion bytes a second")
@@ -146,7 +148,6 @@ for name, count, passes, each in [
 work = pd.DataFrame(work, index=["operations", "bytes"]).T
 
 # %% mystnb={"figure": {"name": "fig-training-roofline", "caption": "The roofline of one core, and where the parts of a training step lie: operations for each byte moved, and operations a second as measured with the library's loop. Circles: forward, and what is not a convolution; squares: backward."}, "image": {"alt": "A line that rises and then is flat, on logarithmic axes; convolutions lie near the flat top on the right, normalisation, pooling, ReLU and dropout under the slope on the left."}}
-spent = pd.Series(measured["profile"]["ours"]["milliseconds"])
 reached = work["operations"] / (spent[work.index] / 1000)
 intensity = work["operations"] / work["bytes"]
 fig, ax = plt.subplots(figsize=(7, 3.6))
