@@ -238,7 +238,8 @@ def _build_missing(runs: list[tuple[Experiment, str]]) -> None:
             owner._trained(name)
         return
     for owner in dict.fromkeys(owner for owner, _ in missing):
-        owner.clips("fit"), owner.clips("validation")  # once, before many workers ask for them
+        for split in ("fit", "validation"):
+            owner.clips(split)  # once, before many workers ask for them
     jobs = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
         joblib.delayed(_build)(owner.profile, owner.data_root, owner.seed, name, os.getpid())
         for owner, name in missing

@@ -44,8 +44,8 @@ def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tenso
     answers = {
         "teacher_unfused": unfused_logits(torch.stack(members, dim=1)),
         "teacher": predict(experiment.teacher(), x),
+        "student_control": predict(experiment.student(control=True), x),
     }
-    answers["student_control"] = predict(experiment.student(control=True), x)
     for name in ("student", *names):
         net = experiment.student() if name == "student" else experiment.distilled(name)
         answers[name] = predict(net, x)

@@ -64,7 +64,7 @@ def keep_memory() -> None:
     """Tell glibc to keep freed memory for the next tensor; other systems are left as they are.
 
     It hands large blocks back by default, and the kernel clears them anew, page by page, for every
-    activation of every step: a sixth of the time of a training step.
+    activation of every step; `benchmarks/training.py` counts these page faults.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt:

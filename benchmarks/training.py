@@ -1,6 +1,6 @@
 """How fast networks train on this machine: a plain PyTorch loop and ours, side by side.
 
-    python benchmarks/training.py                 some ten minutes; writes results/training.json
+    python benchmarks/training.py                 a quarter of an hour; writes results/training.json
     python benchmarks/training.py --quick         some two minutes; writes nothing
 
 Run it on an idle machine. Every timing is taken in fresh processes, plain and ours in turn, so

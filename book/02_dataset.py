@@ -551,7 +551,8 @@ glue("asked", len(table), display=False)
 table.round(1)
 
 # %% [markdown]
-# {glue:text}`met` of {glue:text}`asked` rows are met. Where one is not, the corpus is harder or easier
+# {glue:text}`met` of {glue:text}`asked` rows are met. The last row was aimed at with the test scores in
+# view, as [the teacher](05_teacher.ipynb) tells: it is no independent evidence. Where one is not, the corpus is harder or easier
 # than intended, and the row says by how much.
 #
 # ## Takeaways

@@ -59,6 +59,10 @@ experiment = Experiment(profile, data_root, seed)
 # The study trains every system several times, each time with another seed:
 # other initial weights, another order of clips. Corpus and splits stay the
 # same. All its figures are on the **embedded corpus, which is synthetic**.
+#
+# Its students are trained for few epochs, a number that was cut after test
+# scores had been looked at ([the teacher](05_teacher.ipynb) tells why). What
+# trains longer has an advantage here that it might not have with time to spare.
 
 # %%
 study = results("scoreboard")
@@ -417,7 +421,7 @@ def compared(name, base):
 live_pairs = [(name, "student") for name in ("teacher", "response", "rrs")]
 live_pairs += [(f"{n}_int8", n) for n in ("student", "response", "rrs")]
 same = {n: agreement(logits[n], logits[b]) for n, b in live_pairs[3:]}
-assert min(same.values()) >= 0.95, "int8 changed too many answers"
+assert min(same.values()) >= 0.97, "int8 changed too many answers"
 index = [f"{labels[name]} - {labels[base]}" for name, base in live_pairs]
 columns = ["points", "low", "high"]
 pd.DataFrame([compared(*pair) for pair in live_pairs], index, columns)

@@ -205,7 +205,8 @@ show(fig)
 # Both loops compute the same step. The plain one takes
 # {glue:text}`cost_plain:.0f` ms on one core, ours {glue:text}`cost_ours:.0f`
 # ms, and the roofline would allow {glue:text}`cost_floor:.0f` ms. What makes
-# the difference? Three things, in the order in which we found them.
+# the difference? Three things, in the order in which we found them. Not every
+# kind of work gained; the table says which did not, and we do not know why.
 #
 # ## Memory that is given back
 #
@@ -343,7 +344,8 @@ clips.join(ratio).rename_axis("clips a second")
 #
 # The order of sums differs between the loops, and so do the random numbers.
 # A faster loop that learns less would be no gain. So both train the student of
-# the quick profile, from the same seeds.
+# the quick profile, from the same seeds. Intervals over so few seeds are wide:
+# that they overlap does not show that the loops are equal.
 
 # %%
 same = pd.DataFrame(measured["accuracy"]).T
