@@ -23,7 +23,8 @@ from safetensors.torch import load_file, save_file
 
 from asclib import features, settings, synthesis, teacher, training
 from asclib.corpus import Corpus
-from asclib.distillation import TECHNIQUES, Answers, distill
+from asclib.distillation import TECHNIQUES, Answers, distill, earlier
+from asclib.distillation.outputs import look
 from asclib.features import LogMel
 from asclib.networks import TMSIC
 from asclib.store import artefact, progress, write_atomic
@@ -132,33 +133,57 @@ class Experiment:
         Args: name: "student", "student_control", "member_<scene>", "teacher" or a technique.
         """
         self.build(name)
-        return pd.read_csv(self._trained(name) / "history.csv")
+        own = pd.read_csv(self._trained(name) / "history.csv")
+        before = earlier(name)
+        return pd.concat([self.history(before), own], ignore_index=True) if before else own
 
     def wall_seconds(self, name: str) -> float:
-        """How long that training took where it was built, in seconds."""
+        """How long that training took where it was built, all its stages, in seconds."""
         self.build(name)
-        return json.loads((self._trained(name) / "wall.json").read_text())["seconds"]
+        own = json.loads((self._trained(name) / "wall.json").read_text())["seconds"]
+        before = earlier(name)
+        return own + (self.wall_seconds(before) if before else 0)
 
     def build(self, *names: str) -> None:
         """Train several of this experiment's networks side by side; see `build`."""
         build([(self, name) for name in names])
 
-    def answers(self) -> Answers:
-        """The teacher's logits on the clips students learn from, computed once."""
+    def answers(self, *outputs: str) -> Answers:
+        """What the teacher says of the clips students learn from, computed once for each output.
+
+        Args: outputs: of `asclib.distillation.outputs.OUTPUTS`, beside the logits.
+        """
+        self.build("teacher")
+        folder = self._answer("logits")
+        identifiers = pd.read_csv(folder / "identifiers.csv", dtype=str)["identifier"].to_numpy()
+        files = {
+            name: self._answer(name) / "answers.npy" for name in outputs if name != "logits"
+        }
+        # c: torch wants to write; the maps of a large corpus stay on the disk
+        others = {name: np.load(path, mmap_mode="c") for name, path in files.items()}
+        return Answers(identifiers, np.load(folder / "answers.npy"), others)
+
+    def _answer(self, output: str) -> Path:
+        """The artefact of one output of the teacher: answers.npy and identifiers.csv."""
 
         def build(folder: Path) -> None:
-            clips = self.clips("fit")
-            logits = training.predict(self.teacher(), clips.x).numpy()
-            np.save(folder / "logits.npy", logits)
-            pd.DataFrame({"identifier": clips.identifiers}).to_csv(
-                folder / "identifiers.csv", index=False
-            )
+            clips, net = self.clips("fit"), self.teacher()
+            kept = np.float32 if output == "logits" else np.float16  # half the disk for maps
+            file, start = None, 0
+            for x in clips.x.split(2_048):  # the maps of a whole data set would not fit in memory
+                answers = training.predict(net, x, lambda x: look(net, x, output)[1]).numpy()
+                if file is None:
+                    shape = (len(clips.x), *answers.shape[1:])
+                    file = np.lib.format.open_memmap(folder / "answers.npy", "w+", kept, shape)
+                file[start : start + len(answers)] = answers
+                start += len(answers)
+            file.flush()
+            identifiers = pd.DataFrame({"identifier": clips.identifiers})
+            identifiers.to_csv(folder / "identifiers.csv", index=False)
 
-        self.build("teacher")
-        fused = self._trained("teacher")
-        folder = artefact("answers", {"split": "fit"}, build, parents=(fused, self._features))
-        identifiers = pd.read_csv(folder / "identifiers.csv", dtype=str)["identifier"].to_numpy()
-        return Answers(identifiers, np.load(folder / "logits.npy"))
+        recipe = {"split": "fit", "output": output}
+        parents = (self._trained("teacher"), self._features)
+        return artefact("answers", recipe, build, code=(look,), parents=parents)
 
     def _load(self, net: torch.nn.Module, name: str) -> torch.nn.Module:
         self.build(name)
@@ -180,9 +205,11 @@ class Experiment:
             run, plan = _train_fusion, self.profile.fusion
             parents += tuple(self._trained(member) for member in MEMBERS)
         elif name in TECHNIQUES:
-            stages = TECHNIQUES[name]
-            run, plan = functools.partial(_train_distilled, stages=stages), self.profile.stage
+            stages, before, plan = TECHNIQUES[name], earlier(name), self.profile.stage
+            run = functools.partial(_train_distilled, stages=stages, before=before)
             parents += (self._trained("teacher"),)
+            if before:  # all its stages but the last are a technique of their own: go on from there
+                parents += (self._trained(before),)
         else:
             known = ", ".join(["student", "student_control", *MEMBERS, "teacher", *TECHNIQUES])
             raise ValueError(f"no network {name!r}: choose one of {known}")
@@ -227,7 +254,9 @@ def build(runs: list[tuple[Experiment, str]]) -> None:
     _build_missing([(owner, member) for owner in taught for member in MEMBERS])
     _build_missing([(owner, "teacher") for owner in owners])
     for owner in owners:
-        owner.answers()
+        named = [name for one, name in runs if one is owner and name in TECHNIQUES]
+        owner.answers(*sorted({stage.on for name in named for stage in TECHNIQUES[name]}))
+    _build_missing([(owner, earlier(name)) for owner, name in runs if earlier(name)])
     _build_missing(runs)
 
 
@@ -297,10 +326,13 @@ def _train_fusion(experiment: Experiment, name: str, plan, folder: Path):
     return net, training.train(net, fit, validation, plan, seed=seed, folder=folder, label=name)
 
 
-def _train_distilled(experiment: Experiment, name: str, plan, folder: Path, *, stages):
+def _train_distilled(experiment: Experiment, name: str, plan, folder: Path, *, stages, before):
     torch.manual_seed(experiment.seed)
-    net = TMSIC()
+    net = experiment.distilled(before) if before else TMSIC()
     fit, validation = experiment.clips("fit"), experiment.clips("validation")
-    answers, seed = experiment.answers(), experiment.seed
-    history = distill(net, answers, fit, validation, stages, plan, seed=seed, folder=folder)
+    answers = experiment.answers(*(stage.on for stage in stages))
+    history = distill(
+        net, answers, fit, validation, stages, plan, seed=experiment.seed, folder=folder,
+        first=len(stages) - 1 if before else 0,
+    )  # fmt: skip
     return net, history

@@ -9,8 +9,19 @@ import torch
 import torch.nn.functional as F
 from test_training import FIT, PLAN, VALIDATION, same_weights
 
-from asclib.distillation import TECHNIQUES, Answers, Stage, distill, losses, objective
+from asclib.distillation import (
+    TECHNIQUES,
+    Answers,
+    Stage,
+    _connected,
+    distill,
+    earlier,
+    losses,
+    objective,
+)  # fmt: skip
+from asclib.distillation.outputs import look
 from asclib.networks import TMSIC
+from asclib.teacher import OneVsAllTeacher
 from asclib.training import macro_accuracy, predict, train
 
 ANSWERS = Answers(
@@ -122,3 +133,83 @@ def test_a_resumed_distillation_continues_to_the_same_result(tmp_path):
         resumed, ANSWERS, FIT, VALIDATION, TECHNIQUES["rrs"], PLAN, seed=0, folder=tmp_path
     )
     assert same_weights(unbroken, resumed)
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "conv3", "conv4"])
+def test_a_map_is_the_networks_own_on_a_common_grid(name):
+    net, x = student().eval(), FIT.x[:5]
+    for norm in (net.norm1, net.norm2, net.norm3, net.norm4):
+        norm.bias.data -= 0.1  # a new BN passes on what was rectified before it
+    logits, output = look(net, x, name)
+    torch.testing.assert_close(logits, net(x))
+    torch.testing.assert_close(output, F.adaptive_avg_pool2d(net.maps(x)[name], (70, 2)))
+    before = look(net, x, name.replace("conv", "norm"))[1]
+    assert before.min() < 0 <= output.min()
+    assert not net.norm1._forward_hooks and not net.norm4._forward_hooks
+
+
+def test_the_embedding_is_the_networks_own():
+    net, x = student().eval(), FIT.x[:5]
+    torch.testing.assert_close(look(net, x, "embedding")[1], net.embed(x))
+
+
+def test_the_teachers_output_is_its_members_side_by_side():
+    members = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        members.append(TMSIC(n_classes=2).eval())
+    maps = [look(member, FIT.x[:5], "conv4")[1] for member in members]
+    teacher = OneVsAllTeacher(members).eval()
+    torch.testing.assert_close(look(teacher, FIT.x[:5], "conv4")[1], torch.cat(maps, dim=1))
+
+
+def test_an_unknown_or_missing_output_names_those_there_are():
+    with pytest.raises(ValueError, match="conv9.*embedding, conv1"):
+        look(student(), FIT.x[:2], "conv9")
+    stage = Stage(losses.attention, weight=1.0, hard=1.0, on="conv4")
+    with pytest.raises(ValueError, match="conv4 was not computed, only logits"):
+        distill(student(), ANSWERS, FIT, VALIDATION, (stage,), PLAN, seed=0)
+
+
+def answers_of(net, output):
+    values = look(net.eval(), FIT.x, output)[1].detach().numpy()
+    return Answers(FIT.identifiers, ANSWERS.logits, {output: values})
+
+
+def test_a_hint_draws_the_students_map_to_the_teachers():
+    """A student that starts from the teacher's weights, disturbed, and must find its map again."""
+    teacher, net = student(), student()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    answers = answers_of(teacher, "conv2")
+    stage = Stage(losses.hint, weight=1.0, hard=0.0, on="conv2", connect="teacher", monitor="last")
+
+    plan = replace(PLAN, epochs=20)
+    history = distill(net, answers, FIT, VALIDATION, (stage,), plan, seed=0)
+    assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
+
+
+def test_the_learnt_maps_are_trained_and_thrown_away():
+    net = student()
+    names = list(net.state_dict())
+    stage = Stage(
+        losses.contrastive, weight=1.0, hard=1.0, on="embedding", connect="both",
+        needs=("labels", "clips"),
+    )  # fmt: skip
+    answers = answers_of(student(), "embedding")
+    start = _connected(net, stage, answers.joined(FIT.identifiers, "embedding"), FIT.x[:1], 0)
+    assert start.ours.out_features == start.theirs.out_features == 128
+    distill(net, answers, FIT, VALIDATION, (stage,), PLAN, seed=0)
+    assert list(net.state_dict()) == names
+
+
+def test_a_technique_goes_on_from_the_one_that_is_its_beginning():
+    assert earlier("rrs") == "relational" and earlier("response_twice") == "response"
+    assert earlier("fitnets") is None and earlier("response") is None
+    whole, first = student(), student()
+    stages = TECHNIQUES["rrs"]
+    distill(whole, ANSWERS, FIT, VALIDATION, stages, PLAN, seed=0)
+    distill(first, ANSWERS, FIT, VALIDATION, stages[:1], PLAN, seed=0)
+    history = distill(first, ANSWERS, FIT, VALIDATION, stages, PLAN, seed=0, first=1)
+    assert same_weights(whole, first) and set(history["stage"]) == {1}

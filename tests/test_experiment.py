@@ -16,6 +16,8 @@ from distributed import Client, LocalCluster
 from filelock import FileLock
 
 from asclib import settings
+from asclib.distillation import TECHNIQUES, distill
+from asclib.distillation.outputs import look
 from asclib.experiment import MEMBERS, Experiment, build
 from asclib.networks import TMSIC
 from asclib.settings import CorpusSize, Profile, Training
@@ -110,6 +112,41 @@ def test_the_answers_are_the_fused_teachers_on_the_fit_clips(experiment):
     answers, fit = experiment.answers(), experiment.clips("fit")
     expected = predict(experiment.teacher(), fit.x)
     torch.testing.assert_close(answers.joined(fit.identifiers), expected)
+
+
+def test_the_teachers_maps_are_stored_clip_by_clip(experiment):
+    fit, teacher = experiment.clips("fit"), experiment.teacher()
+    answers = experiment.answers("conv4", "embedding")
+    rows = [3, 40, 7]
+    for output, shape in {"conv4": (160, 70, 2), "embedding": (2560,)}.items():
+        stored = answers.joined(fit.identifiers[rows], output)
+        assert stored.shape == (3, *shape) and stored.dtype == torch.float16
+        with torch.no_grad():
+            expected = look(teacher, fit.x[rows], output)[1]
+        torch.testing.assert_close(stored.float(), expected, rtol=2e-3, atol=1e-3)
+
+
+def test_every_technique_trains_a_network_of_its_own(experiment):
+    experiment.build(*TECHNIQUES)
+    weights = {}
+    for name, stages in TECHNIQUES.items():
+        history = experiment.history(name)
+        assert history["stage"].drop_duplicates().tolist() == list(range(len(stages))), name
+        assert np.isfinite(history["loss"]).all(), name
+        weights[name] = experiment.distilled(name).head.weight.detach().numpy().tobytes()
+    # one epoch each: response_long is two of them, so it is not response_twice
+    assert len(set(weights.values())) == len(TECHNIQUES)
+
+
+def test_a_second_stage_goes_on_from_the_stored_first(experiment):
+    torch.manual_seed(experiment.seed)
+    net = TMSIC()
+    fit, validation = experiment.clips("fit"), experiment.clips("validation")
+    history = distill(net, experiment.answers(), fit, validation, TECHNIQUES["rrs"], PLAN, seed=0)
+    stored = experiment.distilled("rrs").state_dict()
+    assert all(torch.equal(value, stored[name]) for name, value in net.state_dict().items())
+    assert np.allclose(history, experiment.history("rrs"))
+    assert experiment.wall_seconds("rrs") > experiment.wall_seconds("relational")
 
 
 def test_another_seed_or_plan_is_another_network(experiment):

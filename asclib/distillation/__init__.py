@@ -1,13 +1,14 @@
 """Distillation: a technique is a tuple of stages, and one trainer runs them all.
 
 A stage trains the whole student on `hard · cross-entropy + weight · loss(student, teacher)`, with a
-new optimiser, and leaves it with the weights of its best validation epoch.
+new optimiser, and leaves it with the weights of its best validation epoch. What the loss compares,
+logits or maps, is named by the stage (`asclib.distillation.outputs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asclib.distillation import losses
+from asclib.distillation.outputs import MAPS, Connected, look
 from asclib.settings import Training
 from asclib.training import Clips, Objective, device, train
 
-__all__ = ["TECHNIQUES", "Answers", "Stage", "distill", "losses"]
+__all__ = ["TECHNIQUES", "Answers", "Stage", "distill", "earlier", "losses"]
 
 
 @dataclass(frozen=True)
 class Stage:
     """One phase of a technique.
 
-    `loss(student_logits, teacher_logits, **arguments)` is weighted by `weight`, the cross-entropy
-    by `hard`. `epochs` multiplies the epochs of the profile's stage training.
+    `loss(student, teacher, **arguments)` is weighted by `weight`, the cross-entropy by `hard`.
+    `epochs` multiplies the epochs of the profile's stage training, `monitor` replaces its own.
+    `on` names the output of both networks that the loss compares. `connect` puts a learnt linear
+    map between: "teacher" from the student's size to the teacher's, "both" from each to a third.
+    `needs` names what else the loss asks for: "labels" of the batch, the number of "clips", or the
+    teacher's "margin" (`losses.negative_mean`).
     """
 
     loss: Callable[..., Tensor]
@@ -38,11 +44,15 @@ class Stage:
     hard: float
     epochs: float = 1.0
     arguments: dict[str, Any] = field(default_factory=dict)
+    on: str = "logits"
+    connect: str | None = None
+    needs: tuple[str, ...] = ()
+    monitor: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """The stage in plain json values, for the store's keys and the tables of results."""
-        return {"loss": self.loss.__name__, "weight": self.weight, "hard": self.hard,
-                "epochs": self.epochs, "arguments": self.arguments}  # fmt: skip
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return values | {"loss": self.loss.__name__, "needs": list(self.needs)}
 
 
 def _mixed(loss, alpha: float, scale: float = 1.0, epochs: float = 1.0, **arguments) -> Stage:
@@ -52,6 +62,13 @@ def _mixed(loss, alpha: float, scale: float = 1.0, epochs: float = 1.0, **argume
 
 _response = partial(_mixed, losses.response, temperature=3.0)
 _relational = partial(_mixed, losses.relational, alpha=0.565, scale=20.0)
+_relational_faithful = _mixed(losses.relational_on_probabilities, alpha=0.565, scale=20.0)
+
+
+def _hint(layer: str) -> Stage:
+    """FitNets' first stage: no label is shown, so no epoch is better than the last."""
+    return Stage(losses.hint, weight=1.0, hard=0.0, on=layer, connect="teacher", monitor="last")
+
 
 TECHNIQUES: dict[str, tuple[Stage, ...]] = {
     # Response-based, as Hinton et al. write it; alpha and temperature of the 2022 submission.
@@ -60,34 +77,71 @@ TECHNIQUES: dict[str, tuple[Stage, ...]] = {
     "response_faithful": (_mixed(losses.response_double_softmax, alpha=0.1, temperature=3.0),),
     # Relations between the clips of a batch, alone.
     "relational": (_relational(),),
+    "relational_faithful": (_relational_faithful,),
     # RRS: relational first, then response, both over the whole student.
     "rrs": (_relational(), _response(alpha=1e-5)),
     "rrs_faithful": (
-        _mixed(losses.relational_on_probabilities, alpha=0.565, scale=20.0),
+        _relational_faithful,
         _mixed(losses.response_double_softmax, alpha=1e-5, temperature=3.0),
     ),
     # Controls for RRS: is it better, or only longer?
     "response_twice": (_response(alpha=0.1), _response(alpha=1e-5)),
     "response_long": (_response(alpha=0.1, epochs=2.0),),
-}
+    # RRS taken apart: both losses at once, and the phases in the other order.
+    "joint": (_mixed(losses.relational_and_response, alpha=0.565),),
+    "rrs_reversed": (_response(alpha=0.1), _relational()),
+    # Logits, beyond Hinton.
+    "decoupled": (Stage(losses.decoupled, weight=1.0, hard=1.0, needs=("labels",)),),
+    "dist": (Stage(losses.dist, weight=2.0, hard=1.0),),
+    # Feature maps. FitNets, as the authors ran it: a hint, then response.
+    "fitnets": (_hint("conv2"), _response(alpha=0.1)),
+    "fitnets_deep": (_hint("conv4"), _response(alpha=0.1)),
+    "attention": (Stage(losses.attention, weight=1000.0, hard=1.0, on="conv4"),),
+    "similarity": (Stage(losses.similarity, weight=3000.0, hard=1.0, on="conv4"),),
+    "ofd": (
+        Stage(losses.margin, weight=1e-3, hard=1.0, on="norm4", connect="teacher",
+              needs=("margin",)),
+    ),
+    # Embeddings.
+    "contrastive": (
+        Stage(losses.contrastive, weight=0.8, hard=1.0, on="embedding", connect="both",
+              needs=("labels", "clips")),
+    ),
+}  # fmt: skip
+
+
+def earlier(name: str) -> str | None:
+    """The technique that is all stages of this one but the last; None where there is none."""
+    before = TECHNIQUES.get(name, ())[:-1]
+    return next((other for other, stages in TECHNIQUES.items() if stages == before), None)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The teacher's logits (n, classes) for the clips that `identifiers` (n,) names."""
+    """What the teacher says of the clips that `identifiers` (n,) names, computed once.
+
+    `logits` (n, classes), and by name what else a stage compares: embeddings (n, d) or maps
+    (n, channels, mels, frames).
+    """
 
     identifiers: np.ndarray
     logits: np.ndarray
+    others: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def joined(self, identifiers: np.ndarray) -> Tensor:
-        """The logits in the order of `identifiers`.
+    def joined(self, identifiers: np.ndarray, output: str = "logits") -> Tensor:
+        """One output in the order of `identifiers`.
 
-        Raises: ValueError naming the first clip without an answer, or answered twice.
+        Raises: ValueError naming the first clip without an answer, or answered twice, or an output
+        that was not computed.
         """
+        if output != "logits" and output not in self.others:
+            known = ", ".join(["logits", *self.others])
+            raise ValueError(f"the teacher's {output} was not computed, only {known}")
+        values = self.logits if output == "logits" else self.others[output]
         position = {identifier: row for row, identifier in enumerate(self.identifiers)}
-        if len(position) != len(self.logits):
+        if len(position) != len(values):
             raise ValueError(
-                f"{len(self.logits)} teacher answers for {len(position)} distinct clips: every "
+                f"{len(values)} teacher answers for {len(position)} distinct clips: every "
                 "clip needs exactly one; compute the answers again"
             )
         missing = [identifier for identifier in identifiers if identifier not in position]
@@ -97,16 +151,30 @@ class Answers:
                 "clips missing): compute the answers on the clips the student learns from"
             )
         rows = [position[identifier] for identifier in identifiers]
-        return torch.from_numpy(np.ascontiguousarray(self.logits[rows]))
+        if rows == list(range(len(values))):  # the usual order: a large map stays on the disk
+            return torch.from_numpy(values)
+        return torch.from_numpy(np.ascontiguousarray(values[rows]))
 
 
-def objective(stage: Stage, teacher_logits: Tensor) -> Objective:
-    """The trainer's objective for one stage; row i of `teacher_logits` answers fit clip i."""
+def objective(stage: Stage, teacher: Tensor) -> Objective:
+    """The trainer's objective for one stage; row i of `teacher` answers fit clip i."""
+    fixed = dict(stage.arguments)
+    if "clips" in stage.needs:
+        fixed["clips"] = len(teacher)
+    if "margin" in stage.needs:
+        fixed["margin"] = losses.negative_mean(teacher)
 
     def loss(net: nn.Module, rows: Tensor, x: Tensor, labels: Tensor) -> Tensor:
-        student = net(x)
-        distilled = stage.loss(student, teacher_logits[rows], **stage.arguments)
-        return stage.hard * F.cross_entropy(student, labels) + stage.weight * distilled
+        if stage.on == "logits":
+            logits = student = net(x)
+        else:
+            logits, student = look(net.student if stage.connect else net, x, stage.on)
+        answer = teacher[rows].to(student)
+        if stage.connect:
+            student, answer = net.ours(student), net.theirs(answer)
+        more = {"labels": labels} if "labels" in stage.needs else {}
+        distilled = stage.loss(student, answer, **fixed, **more)
+        return stage.hard * F.cross_entropy(logits, labels) + stage.weight * distilled
 
     return loss
 
@@ -121,26 +189,32 @@ def distill(
     *,
     seed: int,
     folder: Path | None = None,
+    first: int = 0,
 ) -> pd.DataFrame:
     """Train the student in place, stage after stage.
 
     Args:
         stages: one of TECHNIQUES, or a tuple of your own.
         settings: of each stage, with its epochs multiplied by the stage's.
+        first: the stage to begin with; the student has been through those before it.
         Others as `training.train`. Returns: its history, with a column `stage` in front.
     Raises: ValueError when teacher answers and clips do not line up.
     """
-    teacher_logits = answers.joined(fit.identifiers)
     histories = []
-    for number, stage in enumerate(stages):
+    for number, stage in list(enumerate(stages))[first:]:
         place = folder / f"stage-{number}" if folder else None
         if place:
             place.mkdir(exist_ok=True)
+        teacher = answers.joined(fit.identifiers, stage.on)
         histories.append(
             train(
-                student, fit, validation,
-                replace(settings, epochs=round(settings.epochs * stage.epochs)),
-                objective=objective(stage, teacher_logits.to(device())),
+                _connected(student, stage, teacher, fit.x[:1], seed), fit, validation,
+                replace(
+                    settings,
+                    epochs=round(settings.epochs * stage.epochs),
+                    monitor=stage.monitor or settings.monitor,
+                ),
+                objective=objective(stage, teacher.to(device())),
                 seed=seed + 7_919 * number,  # another order of clips in every stage
                 folder=place,
                 label=f"{stage.loss.__name__}, stage {number + 1} of {len(stages)}",
@@ -148,3 +222,16 @@ def distill(
         )  # fmt: skip
     history = pd.concat(histories, ignore_index=True)
     return history[["stage", *history.columns.drop("stage")]]
+
+
+def _connected(
+    student: nn.Module, stage: Stage, teacher: Tensor, x: Tensor, seed: int
+) -> nn.Module:
+    """The student, with the learnt maps of the stage around it where it asks for some."""
+    if stage.connect is None:
+        return student
+    with torch.no_grad(), torch.random.fork_rng():
+        ours = look(student.eval(), x, stage.on)[1].shape[1]
+        torch.manual_seed(seed)
+        sizes = (ours, teacher.shape[1])
+        return Connected(student, sizes, both=stage.connect == "both", is_map=stage.on in MAPS)

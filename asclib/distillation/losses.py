@@ -85,6 +85,13 @@ def relational_on_probabilities(student: Tensor, teacher: Tensor) -> Tensor:
     return relational(unit_probabilities(student), unit_probabilities(teacher), diagonal=True)
 
 
+def relational_and_response(
+    student: Tensor, teacher: Tensor, temperature: float = 3.0, scale: float = 20.0
+) -> Tensor:
+    """scale · (distance + angle) + response: both at once, as AI4EDGE's joint variant sums them."""
+    return scale * relational(student, teacher) + response(student, teacher, temperature)
+
+
 def _at_least(rows: int, student: Tensor, teacher: Tensor) -> None:
     if len(student) != len(teacher) or len(student) < rows:
         raise ValueError(
@@ -109,3 +116,184 @@ def _angles(x: Tensor) -> Tensor:
     cosines = edges @ edges.transpose(1, 2)
     distinct = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
     return cosines * distinct[None, :, :]  # i ≠ k; where i or k is j the edge is zero already
+
+
+# ---- logits, beyond Hinton -------------------------------------------------------------------
+
+
+def decoupled(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+    temperature: float = 4.0,
+) -> Tensor:
+    """T² · (α · KL of target against the rest + β · KL among the rest) (Zhao et al. 2022, eq. 7).
+
+    The two parts of the response loss, set free: `response` is α = 1 with β replaced, clip by clip,
+    by the teacher's probability of a wrong class.
+
+    Args: student, teacher (batch, classes) logits; labels (batch,) the true classes.
+    Returns: scalar, mean over the batch. Computed from logarithms throughout: the reference program
+    adds 1e-7 inside them and masks the target by -1000, which moves the value by some 1e-6.
+    With two classes the second part is zero.
+    """
+    student_pair, student_rest = _decouple(student / temperature, labels)
+    teacher_pair, teacher_rest = _decouple(teacher / temperature, labels)
+    target = _divergence(student_pair, teacher_pair)
+    rest = _divergence(student_rest, teacher_rest)
+    return temperature**2 * (alpha * target + beta * rest)
+
+
+def _decouple(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (batch, 2) of [target, any other class], and (batch, classes - 1) of the others."""
+    batch, classes = logits.shape
+    is_target = F.one_hot(labels, classes).bool()
+    rest = logits[~is_target].view(batch, classes - 1)
+    return torch.stack([logits[is_target], rest.logsumexp(1)], dim=1), rest
+
+
+def dist(
+    student: Tensor,
+    teacher: Tensor,
+    beta: float = 1.0,
+    gamma: float = 1.0,
+    temperature: float = 1.0,
+) -> Tensor:
+    """T² · (β · inter + γ · intra), each 1 − Pearson correlation (Huang et al. 2022, 2205.10536).
+
+    Inter-class: the correlation of both answers to one clip, over the classes. Intra-class: of both
+    answers for one class, over the clips of the batch.
+
+    Args: student, teacher (batch, classes) logits.
+    Returns: scalar; the means over clips and over classes. T² is in the authors' program, not in
+    their paper. Where an answer does not vary, its correlation counts as zero.
+    """
+    s, t = ((x / temperature).softmax(1) for x in (student, teacher))
+    inter, intra = 1 - _pearson(s, t).mean(), 1 - _pearson(s.T, t.T).mean()
+    return temperature**2 * (beta * inter + gamma * intra)
+
+
+def _pearson(a: Tensor, b: Tensor) -> Tensor:
+    """The correlation of each row of `a` with the same row of `b`: (rows,)."""
+    a, b = (x - x.mean(1, keepdim=True) for x in (a, b))
+    return F.cosine_similarity(a, b, dim=1)
+
+
+# ---- feature maps ----------------------------------------------------------------------------
+
+
+def hint(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of two maps (FitNets; Romero et al. 2015, eq. 3).
+
+    Args: student, teacher (batch, channels, mels, frames), of one shape: where the networks differ,
+    a learnt 1x1 convolution stands between student and loss, and is not part of either.
+    Returns: scalar, mean over all values; the paper halves the sum of a clip instead.
+    Raises: ValueError when the shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student map {tuple(student.shape)} and teacher map {tuple(teacher.shape)}: bring the "
+            "student's channels to the teacher's with a 1x1 convolution, its size by pooling"
+        )
+    return F.mse_loss(student, teacher)
+
+
+def attention(student: Tensor, teacher: Tensor) -> Tensor:
+    """Difference of two maps of attention (Zagoruyko & Komodakis 2017, activation-based).
+
+    Attention is the mean over channels of the squared map, as a vector of unit length. A map larger
+    than the teacher's is pooled to the teacher's size first.
+
+    Args: student (batch, c_s, mels, frames), teacher (batch, c_t, ...); channels may differ.
+    Returns: scalar, mean squared difference, as the authors' program; the paper takes the length of
+    the difference (eq. 2) and sums over layers.
+    """
+    _at_least(1, student, teacher)
+    student = F.adaptive_avg_pool2d(student, teacher.shape[-2:])
+    return F.mse_loss(_attention(student), _attention(teacher))
+
+
+def _attention(x: Tensor) -> Tensor:
+    return F.normalize(x.pow(2).mean(1).flatten(1), dim=1)
+
+
+def similarity(student: Tensor, teacher: Tensor) -> Tensor:
+    """Difference of the similarities between the clips of a batch (Tung & Mori 2019, eq. 1 to 4).
+
+    Args: student (batch, ...), teacher (batch, ...): any outputs, flattened; sizes may differ.
+    Returns: scalar, ‖G_s − G_t‖² / batch², where G holds the inner products of clips and each of
+    its rows has unit length.
+    """
+    _at_least(1, student, teacher)
+    return F.mse_loss(_similarities(student), _similarities(teacher))
+
+
+def _similarities(x: Tensor) -> Tensor:
+    x = x.flatten(1)
+    return F.normalize(x @ x.T, dim=1)
+
+
+def margin(student: Tensor, teacher: Tensor, margin: Tensor | float = 0.0) -> Tensor:
+    """Partial L2 distance to the margin-rectified teacher (OFD; Heo et al. 2019, 1904.01866).
+
+    The target is max(teacher, margin): a negative value says no more than "be negative". Where the
+    student is below a target that is not positive, it has done so already, and nothing is asked.
+
+    Args:
+        student, teacher: (batch, channels, mels, frames) maps *before* their last ReLU, one shape.
+        margin: a number, or (channels, 1, 1), at most zero: `negative_mean` of each channel.
+    Returns: scalar, sum over the values of a clip, mean over the batch (the authors' program
+    divides by a further 1,000).
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student map {tuple(student.shape)} and teacher map {tuple(teacher.shape)} differ: "
+            "bring the student's channels to the teacher's with a 1x1 convolution"
+        )
+    target = torch.maximum(teacher, torch.as_tensor(margin).to(teacher))
+    asked = (student > target) | (target > 0)
+    return ((student - target).pow(2) * asked).sum() / len(student)
+
+
+def negative_mean(maps: Tensor) -> Tensor:
+    """What a channel answers on average when it answers below zero: the margin of `margin`.
+
+    Args: maps (clips, channels, mels, frames) of the teacher before the last ReLU.
+    Returns: (channels, 1, 1), zero where a channel is never negative. Heo et al. 2019 define the
+    margin so, over the training clips, and then estimate it from BN; with the maps stored we count.
+    """
+    below = maps.float().clamp(max=0).sum((0, 2, 3))
+    return (below / (maps < 0).sum((0, 2, 3)).clamp(min=1)).view(-1, 1, 1)
+
+
+def contrastive(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    clips: int,
+    temperature: float = 0.1,
+) -> Tensor:
+    """Tell the teacher's view of the same clip from its views of others (CRD; Tian et al. 2020).
+
+    With N other clips for each one and M = `clips` to draw from, the critic says
+    h(t, s) = e^{s·t/T} / (e^{s·t/T} + N/M), and the loss is
+    −log h of the true pair − the sum over the others of log(1 − h).
+
+    Args:
+        student, teacher: (batch, d) embeddings of the same clips and size, e.g. after a learnt
+            projection each; scaled to unit length here.
+        labels: (batch,) scenes; clips of one scene are not set against each other.
+        clips: of the training set.
+    Returns: scalar, mean over the batch. The others are those of the batch; the reference programs
+    keep a memory of all clips and draw 16,384, add the loss with the roles exchanged, and estimate
+    a normalising constant from the first batch.
+    """
+    _at_least(2, student, teacher)
+    cosines = F.normalize(student, dim=1) @ F.normalize(teacher, dim=1).T
+    other = labels[:, None] != labels[None, :]
+    count = other.sum(1, keepdim=True).clamp(min=1)
+    odds = cosines / temperature - (count.to(cosines) / clips).log()  # logit of h
+    same = F.logsigmoid(odds.diagonal())
+    return -(same + (F.logsigmoid(-odds) * other).sum(1)).mean()
