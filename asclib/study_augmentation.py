@@ -231,7 +231,8 @@ def augmentation(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
 
     Args: experiment, whose corpus, features and student's plan are used; seeds of the trainings.
     Returns: how many clips each recipe lists, and steps; the scores of each run; each recipe's
-        pooled scores; and its paired differences to BASE, on all, seen and unseen devices.
+        pooled scores; and paired differences to BASE, and of six-fold to its control, on all, seen
+        and unseen devices.
     """
     experiments = [Experiment(experiment.profile, experiment.data_root, seed) for seed in seeds]
     clips = experiment.table("test")
@@ -255,17 +256,20 @@ def augmentation(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
             runs.append({"recipe": name, "seed": one.seed, **row})
     every_seed = pd.concat([clips] * len(seeds), ignore_index=True)
     pooled = {name: evaluate(np.concatenate(p), every_seed) for name, p in probabilities.items()}
+    pairs = [(name, BASE) for name in RECIPES if name != BASE] + [("six-fold", "copies")]
     differences = [
         {
             "recipe": name,
+            "base": base,
             "devices": group,
             **paired(
-                [p[mask] for p in answers], [p[mask] for p in probabilities[BASE]], clips[mask]
+                [p[mask] for p in probabilities[name]],
+                [p[mask] for p in probabilities[base]],
+                clips[mask],
             ),
         }
-        for name, answers in probabilities.items()
+        for name, base in pairs
         for group, mask in groups.items()
-        if name != BASE
     ]
     student, n = experiment.profile.student, len(experiment.table("fit"))
     return {

@@ -113,17 +113,19 @@ def test_the_study_scores_every_recipe_and_seed_with_as_many_steps(experiment, r
     assert len(different) == len(results["runs"])  # no recipe and no seed is another one
 
 
-def test_differences_to_none_are_those_of_the_runs(results):
+def test_differences_are_those_of_the_runs(results):
     runs = pd.DataFrame(results["runs"]).set_index(["recipe", "seed"])
     columns = {"all": "accuracy", "seen": "seen_accuracy", "unseen": "unseen_accuracy"}
-    assert len(results["differences"]) == 3 * (len(RECIPES) - 1)
+    pairs = {(row["recipe"], row["base"]) for row in results["differences"]}
+    assert pairs == {(name, "none") for name in [*RECIPES][1:]} | {("six-fold", "copies")}
+    assert len(results["differences"]) == 3 * len(pairs)
     for row in results["differences"]:
         column = runs[columns[row["devices"]]]
-        expected = column[row["recipe"]] - column["none"]
+        expected = column[row["recipe"]] - column[row["base"]]
         assert row["accuracy_per_seed"] == pytest.approx(expected.to_list(), abs=2e-5)
         assert row["seeds_low"] <= np.mean(row["accuracy_per_seed"]) <= row["seeds_high"]
         if row["devices"] == "all":
-            loss = runs["log_loss"][row["recipe"]] - runs["log_loss"]["none"]
+            loss = runs["log_loss"][row["recipe"]] - runs["log_loss"][row["base"]]
             assert row["log_loss_per_seed"] == pytest.approx(loss.to_list(), abs=2e-5)
             assert row["log_loss_seeds_low"] <= row["log_loss"] <= row["log_loss_seeds_high"]
 
