@@ -98,12 +98,9 @@ pd.DataFrame(units).groupby(corpus.clips["split"]).nunique()
 used = corpus.clips.query("split != 'unused'")
 devices = pd.crosstab(used["device"], used["split"])
 devices = devices.reindex([d for d in DEVICES if d in devices.index])
-label = [
-    used[unit].map(lambda name, n=used[unit].value_counts(): f"{name}, {n[name]}")
-    for unit in ("scene", "city")
-]
-spots = places(used).groupby(label).nunique()
-spots = spots.unstack(fill_value=0)
+label = [used[u] + ", " + used.groupby(u)[u].transform("size").astype(str)
+         for u in ("scene", "city")]  # fmt: skip
+spots = places(used).groupby(label).nunique().unstack(fill_value=0)
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[1, 2])
 colours = {"train": plotting.INK, "test": plotting.ACCENT}
 devices.plot.barh(stacked=True, ax=left, color=colours).invert_yaxis()
@@ -430,8 +427,7 @@ means.round(1)
 # %%
 from scipy import stats
 
-data = results("dataset")
-published = "clip within city, augmented"
+data, published = results("dataset"), "clip within city, augmented"
 order = ["clip", "clip within city", published, "recording", "location"]
 leak = pd.DataFrame(data["runs"])
 percent = ["validation", "test", "test_main_device"]

@@ -426,9 +426,9 @@ assert len(answers) == 2 * len(counts)
 # %% mystnb={"figure": {"name": "fig-features-bands", "caption": "Left: macro accuracy less that of 140 bands, on the same clips, with 95 % intervals over recordings, for two strengths C of a logistic regression. Right: MACs of TMSIC, and the limit of the challenge."}, "image": {"alt": "Left, two curves that rise steeply from 20 bands and are flat with wide intervals around 140 and beyond. Right, a straight line that crosses the limit of 30 million between 160 and 180 bands."}}
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
 for strength, tint in {0.001: plotting.INK, 0.01: plotting.ACCENT}.items():
-    differences = [evaluation.compare(
+    gains = [evaluation.compare(
         answers[strength, 140], answers[strength, n], part) for n in counts]
-    points = [(g.accuracy, g.accuracy_low, g.accuracy_high) for g in differences]
+    points = [(g.accuracy, g.accuracy_low, g.accuracy_high) for g in gains]
     middle, low, high = 100 * np.array(points).T
     left.errorbar(counts, middle, [middle - low, high - middle], fmt="o-",
                   color=tint, capsize=3, label=f"C = {strength}")  # fmt: skip
