@@ -48,24 +48,26 @@ def family() -> list[int]:
     return own
 
 
-def megabytes() -> float:
-    """What those processes hold, shared pages counted once."""
-    total = 0
+def megabytes() -> list[float]:
+    """What each of those processes holds, pages that they share divided among them."""
+    sizes = []
     for process in family():
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total * 1024 / 1e6
+            held = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+            sizes.append(held * 1024 / 1e6)
+    return sizes
 
 
 @contextlib.contextmanager
 def watched(label: str) -> Iterator[None]:
-    """Print the largest memory of the block."""
-    largest, over = [megabytes()], threading.Event()
+    """Print the largest memory of the block, and how it was divided among the processes."""
+    largest, over = megabytes(), threading.Event()
 
     def watch() -> None:
+        nonlocal largest
         while not over.wait(0.1):
-            largest.append(megabytes())
+            largest = max(largest, megabytes(), key=sum)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -73,7 +75,9 @@ def watched(label: str) -> Iterator[None]:
     yield
     over.set()
     watcher.join()
-    print(f"{label:28} {max(largest):6.0f} MB, {time.monotonic() - start:5.0f} s", flush=True)
+    parts = " + ".join(f"{size:.0f}" for size in largest)
+    seconds = time.monotonic() - start
+    print(f"{label:24} {sum(largest):6.0f} MB ({parts}), {seconds:.0f} s", flush=True)
 
 
 def main() -> None:
@@ -81,7 +85,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=10, help="work on every n-th chunk")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    print(f"after importing              {megabytes():6.0f} MB; aim {LIMIT_MEGABYTES} MB")
+    print(f"{'after importing':24} {sum(megabytes()):6.0f} MB; aim {LIMIT_MEGABYTES} MB")
     with tempfile.TemporaryDirectory() as temporary:
         root, folder = Path(temporary) / "corpus", Path(temporary) / "features"
         write_tau(root)
