@@ -438,11 +438,11 @@ for devices, value in panels:
     better = -1 if value == "log_loss" else 1
     for word, sign in [("better", better), ("worse", -better)]:
         sure = part.index[(sign * ends.astype(float) > 0).all(axis=1)]
-        text = ", ".join(sure) or "no recipe"
-        glue(f"{devices}_{value}_{word}", text, display=False)
+        glue(f"{devices}_{value}_{word}", ", ".join(sure) or "–", display=False)
 control = gains.get_group(("copies", "all")).loc["six-fold"]
-for name in control.index[control.map(type) == float]:
-    glue(f"six_{name}", round(float(control[name]), 3), display=False)
+for name, number in control.items():
+    if isinstance(number, float):
+        glue(f"six_{name}", round(float(number), 3), display=False)
 known = round(float(means.at["none", "fit_accuracy"]), 2)
 glue("none_fit_accuracy", known, display=False)
 glue("passes", data["passes"], display=False)
