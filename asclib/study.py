@@ -2,6 +2,7 @@
 
     python -m asclib.study scoreboard --seeds 0 1 2
     python -m asclib.study dataset
+    python -m asclib.study augmentation
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
 """
@@ -20,14 +21,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from asclib.distillation import TECHNIQUES
-from asclib.evaluation import calibration, compare, evaluate
+from asclib.evaluation import calibration, evaluate, paired
 from asclib.experiment import MEMBERS, Experiment, build
 from asclib.quantization import simulate
 from asclib.settings import SCENES
 from asclib.store import PROJECT, write_atomic
+from asclib.study_augmentation import augmentation
 from asclib.study_data import dataset, device_gap
 from asclib.teacher import unfused_logits
 from asclib.training import predict
@@ -53,30 +54,6 @@ def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tenso
         answers[name] = predict(net, x)
         answers[f"{name}_int8"] = predict(simulate(net), x)
     return answers
-
-
-def paired(ours: list[np.ndarray], base: list[np.ndarray], clips: pd.DataFrame) -> dict[str, Any]:
-    """The difference of two systems trained with the same seeds, with both of its uncertainties.
-
-    Args: lists over seeds of probabilities (clips, 10).
-    Returns: mean difference of macro accuracy; its 95 % interval over recordings, all seeds pooled
-        (would other test recordings say the same?) and its 95 % t interval over seeds (would other
-        trainings?), null with a single seed.
-    """
-    pooled = compare(
-        np.concatenate(base),
-        np.concatenate(ours),
-        pd.concat([clips] * len(base), ignore_index=True),
-    )
-    each = [compare(b, o, clips, resamples=1).accuracy for b, o in zip(base, ours, strict=True)]
-    half = None
-    if len(each) > 1:
-        half = float(stats.t.ppf(0.975, len(each) - 1) * np.std(each, ddof=1) / len(each) ** 0.5)
-    return asdict(pooled) | {
-        "accuracy_per_seed": each,
-        "seeds_low": None if half is None else float(np.mean(each) - half),
-        "seeds_high": None if half is None else float(np.mean(each) + half),
-    }
 
 
 def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[str, Any]:
@@ -162,8 +139,10 @@ def main(arguments: list[str] | None = None) -> None:
     board.add_argument("--techniques", nargs="*", default=list(TAUGHT))
     data = commands.add_parser("dataset", help="measure the corpus with a light classifier")
     data.set_defaults(run=_dataset)
-    for command, seeds in ((board, 3), (data, 8)):
-        command.add_argument("--profile", default="study")
+    changed = commands.add_parser("augmentation", help="train with each augmentation and score it")
+    changed.set_defaults(run=_augmentation)
+    for command, seeds, name in ((board, 3, "study"), (data, 8, "study"), (changed, 8, "quick")):
+        command.add_argument("--profile", default=name)
         command.add_argument("--data-root", default=None)
         command.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
         command.add_argument("--output", type=Path, help="default: results/<command>.json")
@@ -187,9 +166,18 @@ def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
 
 def _dataset(options: argparse.Namespace) -> dict[str, Any]:
     experiment = Experiment(options.profile, options.data_root)
-    made_with = provenance(experiment)
-    kept = {name: made_with[name] for name in ("corpus", "versions", "python", "machine")}
-    return kept | dataset(experiment, options.seeds)
+    return _made_with(experiment) | dataset(experiment, options.seeds)
+
+
+def _augmentation(options: argparse.Namespace) -> dict[str, Any]:
+    experiment = Experiment(options.profile, options.data_root)
+    return _made_with(experiment) | augmentation(experiment, options.seeds)
+
+
+def _made_with(experiment: Experiment) -> dict[str, Any]:
+    """The provenance of what is not trained with a profile's plans or a technique."""
+    everything = provenance(experiment)
+    return {name: everything[name] for name in ("corpus", "versions", "python", "machine")}
 
 
 if __name__ == "__main__":

@@ -10,26 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from asclib.corpus import places
+from asclib.augmentation import REFERENCE_DEVICE, tmsic_versions
+from asclib.corpus import places, read_audio
 from asclib.evaluation import evaluate
 from asclib.experiment import Experiment
+from asclib.features import LogMel
 from asclib.settings import SCENES, UNSEEN_DEVICES
-from asclib.store import progress
+from asclib.store import artefact, progress
+from asclib.training import one_thread
 
 VALIDATION_SHARE = 0.3  # the published study's, for every way of splitting
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)  # C of the classifier: small is strong regularisation
 DEFAULT_STRENGTH = 1.0  # scikit-learn's
 RESAMPLES = 1000
+PUBLISHED = "clip within city, augmented"  # of all the versions of the clips, as published
 
 Parts = tuple[np.ndarray, np.ndarray]  # positions of the clips to fit on, and to validate on
 
@@ -68,10 +74,42 @@ def _by_group(clips: pd.DataFrame, group: pd.Series, seed: int) -> Parts:
 
 SPLITS: dict[str, Callable[[pd.DataFrame, int], Parts]] = {
     "clip": _by_clip,
-    "clip within city": _by_clip_within_city,  # as published, in ipleiria-robotics/DCASE
+    "clip within city": _by_clip_within_city,
+    PUBLISHED: _by_clip_within_city,  # in ipleiria-robotics/DCASE
     "recording": lambda clips, seed: _by_group(clips, clips["recording"], seed),
     "location": lambda clips, seed: _by_group(clips, places(clips), seed),
 }
+
+
+def augmented(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
+    """The training clips and the authors' versions of them: features, and whose they are.
+
+    Returns: (items, 2 mels) `summary` of each item and (items,) its row of the training split; the
+        clips come first, in their order, then five versions of every clip of another device than a.
+    """
+    table, log_mel = experiment.table("train"), LogMel.tmsic()
+    rows = np.flatnonzero(table["device"] != REFERENCE_DEVICE)
+
+    def build(folder: Path) -> None:
+        parts = []
+        with one_thread():
+            for clip in progress(table.iloc[rows].itertuples(), total=len(rows), label="versions"):
+                x = read_audio(experiment.corpus.root / clip.filename, row=clip.Index + 2)
+                versions = tmsic_versions(x, clip.identifier, clip.device, log_mel, seed=0)
+                parts.append(summary(torch.from_numpy(versions[1:])))
+        np.save(folder / "summary.npy", np.stack(parts))
+
+    folder = artefact(
+        "versions",
+        {"split": "train", "log_mel": log_mel.settings, "clips": experiment.corpus.fingerprint},
+        build,
+        code=(tmsic_versions, summary, LogMel, read_audio),
+        parents=(experiment._features,),
+    )
+    versions = np.load(folder / "summary.npy")  # (clips, 5, 2 mels)
+    plain = summary(experiment.clips("train").x)
+    items = np.concatenate([plain, *versions.swapaxes(0, 1)])
+    return items, np.concatenate([np.arange(len(plain)), *[rows] * versions.shape[1]])
 
 
 def dataset(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
@@ -91,16 +129,20 @@ def dataset(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
     probabilities[:, net.classes_] = net.predict_proba(x_test)
     score = evaluate(probabilities, there, resamples=RESAMPLES)
     main = (there["device"] == "a").to_numpy()
+    plain = x, np.arange(len(x))
+    versions = augmented(experiment)
     runs, shared = [], []
     for name, seed in progress([(n, s) for n in SPLITS for s in seeds], label="splits"):
-        fit, held_out = SPLITS[name](here, seed)
-        table = experiment.corpus.leakage(here.iloc[fit], here.iloc[held_out])
-        shared.append({"split": name, "seed": seed, **(table["clips"] / len(held_out)).to_dict()})
+        items, rows = versions if name == PUBLISHED else plain
+        table, truth = here.iloc[rows], y[rows]
+        fit, held_out = SPLITS[name](table, seed)
+        leak = experiment.corpus.leakage(table.iloc[fit], table.iloc[held_out])
+        shared.append({"split": name, "seed": seed, **(leak["clips"] / len(held_out)).to_dict()})
         for strength in STRENGTHS:
-            net = classifier(strength).fit(x[fit], y[fit])
+            net = classifier(strength).fit(items[fit], truth[fit])
             guess = net.predict(x_test)
             row = {
-                "validation": macro_accuracy(y[held_out], net.predict(x[held_out])),
+                "validation": macro_accuracy(truth[held_out], net.predict(items[held_out])),
                 "test": macro_accuracy(y_test, guess),
                 "test_main_device": macro_accuracy(y_test[main], guess[main]),
             }
@@ -108,7 +150,8 @@ def dataset(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
     splits = ("train", "fit", "validation", "test")
     return {
         "size": asdict(experiment.profile.corpus),
-        "clips": {name: len(experiment.table(name)) for name in splits},
+        "clips": {name: len(experiment.table(name)) for name in splits}
+        | {"augmented": len(versions[1])},
         "seeds": seeds,
         "classifier": score.table().round(5).to_dict("records"),
         "unseen_gap": device_gap(probabilities.argmax(1) == y_test, there),

@@ -9,11 +9,16 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from asclib import study_data
-from asclib.corpus import places
+from asclib.augmentation import VERSIONS, tmsic_versions
+from asclib.corpus import places, read_audio
+from asclib.experiment import Experiment
+from asclib.features import LogMel
+from asclib.settings import CorpusSize, Profile, Training
 
 KEYS = {
     "clip": "identifier",
     "clip within city": "identifier",
+    study_data.PUBLISHED: "identifier",
     "recording": "recording",
     "location": "place",
 }
@@ -73,3 +78,25 @@ def test_the_device_gap_compares_recordings_that_both_sides_heard() -> None:
     assert gap["accuracy"] == pytest.approx(0.5)  # r1 loses one, r2 none, r3 was not heard
     assert (gap["accuracy_low"], gap["accuracy_high"]) == (0.0, 1.0)
     assert study_data.device_gap(hit, clips.assign(device="a")) is None
+
+
+def test_items_after_augmentation_are_the_clips_and_their_versions_and_know_whose(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    plan = Training(epochs=1)
+    experiment = Experiment(Profile("tiny", CorpusSize(120, 180), plan, plan, plan, plan))
+    items, rows = study_data.augmented(experiment)
+    train, x = experiment.table("train"), experiment.clips("train").x
+    others = np.flatnonzero(train["device"] != "a")
+    assert len(items) == len(rows) == len(train) + 5 * len(others)
+    assert items[: len(train)] == pytest.approx(study_data.summary(x))
+    clip = train.iloc[others[3]]
+    wave = read_audio(experiment.corpus.root / clip["filename"])
+    versions = tmsic_versions(wave, clip["identifier"], clip["device"], LogMel.tmsic(), seed=0)
+    expected = study_data.summary(torch.from_numpy(versions))
+    found = items[rows == others[3]]
+    assert found.shape == (len(VERSIONS), 280)
+    assert found == pytest.approx(expected, abs=1e-5)
+    fit, held_out = study_data.SPLITS[study_data.PUBLISHED](train.iloc[rows], 0)
+    assert set(rows[fit]) & set(rows[held_out])  # copies of one clip on both sides
