@@ -438,7 +438,7 @@ for devices, value in panels:
     better = -1 if value == "log_loss" else 1
     for word, sign in [("better", better), ("worse", -better)]:
         sure = part.index[(sign * ends.astype(float) > 0).all(axis=1)]
-        glue(f"{devices}_{value}_{word}", ", ".join(sure) or "–", display=False)
+        glue(f"{devices}_{value}_{word}", ", ".join(sure) or "–", False)
 control = gains.get_group(("copies", "all")).loc["six-fold"]
 for name, number in control.items():
     if isinstance(number, float):
