@@ -157,6 +157,7 @@ class SeededByNumber(optuna.samplers.BaseSampler):
 
     def __init__(self, seed: int, first: dict[str, Any]):
         self.seed, self.first = seed, first
+        self.tpe = optuna.samplers.TPESampler(seed=seed)
 
     def before_trial(self, study, trial):
         digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
