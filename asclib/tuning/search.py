@@ -41,6 +41,7 @@ KINDS = ("features", "architecture")
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 RETRIES = 3  # of a trial whose worker died; one that kills its workers is given up
 HEARTBEAT, GRACE = 30, 120  # seconds; of a database only
+REDRAWS = 20  # of a point that was tried: near the good ones first, then anywhere
 UNKNOWN = 60  # seconds in which a new trial has written down whose it is
 
 Point = Configuration | Architecture
@@ -153,22 +154,44 @@ class SeededByNumber(optuna.samplers.BaseSampler):
     A sampler with one seed begins every worker, and every resumed run, with the same points. This
     one draws other numbers for every trial; and a single worker that was interrupted proposes what
     it would have proposed. Trial 0 is the authors' choice.
+
+    In a space of a few hundred points TPE soon proposes its favourite again and again. Trained from
+    the same seed it can say nothing new, so a point that was tried is drawn anew.
     """
 
     def __init__(self, seed: int, first: dict[str, Any]):
         self.seed, self.first = seed, first
+        self.whole: optuna.Study | None = None  # the samplers see one bracket of Hyperband's
         self.tpe = optuna.samplers.TPESampler(seed=seed)
 
     def before_trial(self, study, trial):
         digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
-        self.tpe = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4], "little"))
+        self.draw = int.from_bytes(digest[:4], "little")
+        self.tpe = optuna.samplers.TPESampler(seed=self.draw)
         self.tpe.before_trial(study, trial)
 
     def infer_relative_search_space(self, study, trial):
         return self.tpe.infer_relative_search_space(study, trial)
 
     def sample_relative(self, study, trial, search_space):
-        return self.tpe.sample_relative(study, trial, search_space)
+        point = self.tpe.sample_relative(study, trial, search_space)
+        if not point:
+            return point
+        tried = [other.params for other in self.whole.get_trials(deepcopy=False)]
+        # one candidate instead of the best of 24: draws from where the good trials are
+        near = optuna.samplers.TPESampler(seed=self.draw, n_ei_candidates=1)
+        anywhere = optuna.samplers.RandomSampler(seed=self.draw)
+        for attempt in range(2 * REDRAWS):
+            if point not in tried:
+                break
+            if attempt < REDRAWS:
+                point = near.sample_relative(study, trial, search_space)
+            else:
+                point = {
+                    name: anywhere.sample_independent(study, trial, name, distribution)
+                    for name, distribution in search_space.items()
+                }
+        return point
 
     def sample_independent(self, study, trial, param_name, param_distribution):
         if trial.number == 0:
@@ -206,12 +229,13 @@ def open_study(search: Search, url: str) -> optuna.Study:
     """The study of a search in a storage, begun when it is not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     start = (features if search.kind == "features" else architecture).parameters(search.start)
-    study = optuna.create_study(
+    sampler = SeededByNumber(search.experiment.seed, start)
+    sampler.whole = study = optuna.create_study(
         study_name=search.name(),
         storage=open_storage(url),
         direction="maximize",
         load_if_exists=True,
-        sampler=SeededByNumber(search.experiment.seed, start),
+        sampler=sampler,
         pruner=optuna.pruners.HyperbandPruner(1, search.effort.epochs, 3),
     )
     study.set_user_attr("settings", search.settings())
@@ -221,8 +245,7 @@ def open_study(search: Search, url: str) -> optuna.Study:
 def work(
     search: Search, url: str, say: Callable[[str], None] = lambda line: None
 ) -> optuna.Study:
-    """Take trials until the study has all that the effort asks for, those of other workers
-    included.
+    """Take trials until the study has all it should have, those of other workers included.
 
     Trials whose worker died on this machine are repeated first. (In a database those of dead
     workers elsewhere are found as well, after two minutes without a sign of life.)
@@ -253,8 +276,7 @@ def run(search: Search, url: str, workers: int) -> optuna.Study:
     `joblib.parallel_config("dask")`.
     """
     owner = search.experiment
-    for split in ("fit", "validation"):  # once, before many workers ask for them
-        owner.clips(split)
+    owner.clips("fit"), owner.clips("validation")  # once, before many workers ask for them
     joblib.Parallel(n_jobs=workers)(
         joblib.delayed(_work)(
             search.kind, owner.profile, owner.data_root, owner.seed, search.effort, url, os.getpid()
@@ -311,8 +333,8 @@ def _try(search: Search, trial: optuna.Trial) -> float:
 
 
 def _note(trial: optuna.Trial, cost: Cost) -> None:
-    for name, value in cost._asdict().items():
-        trial.set_user_attr(name, value)
+    trial.set_user_attr("macs", cost.macs)
+    trial.set_user_attr("parameters", cost.parameters)
     for name, value in cost.excess().items():
         trial.set_constraint(name, value)  # TPE learns from these where it may look
 
