@@ -1,6 +1,7 @@
 """Workers of one study lose no trial and run none twice, however they are started or killed."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from test_experiment import TINY
 
 from asclib.experiment import Experiment
 from asclib.tuning import Effort, Search, open_study, run, search, work
+from asclib.tuning.lost import repeat_lost
 from tests import database
 
 EFFORT = Effort(trials=8, epochs=2, clips=40)
@@ -171,8 +173,8 @@ def test_a_trial_that_keeps_killing_its_workers_is_given_up(tmp_path):
     for _ in range(6):
         trial = study.ask()
         trial.suggest_int("filters1", 4, 32, step=4)
-        trial.set_user_attr("worker", f"{search.socket.gethostname()} 1 0.0")
-        search._repeat_lost(study)
+        trial.set_user_attr("worker", f"{socket.gethostname()} 1 0.0")
+        repeat_lost(study)
     attempts = [trial.user_attrs.get("attempt", 1) for trial in study.trials]
     assert attempts[:5] == [1, 2, 3, 4, 1]
 

@@ -7,11 +7,9 @@ reason in the trial. A worker may be killed at any moment: the trial it was at i
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
-import socket
 import tempfile
 import threading
 import time
@@ -24,7 +22,6 @@ from typing import Any
 import joblib
 import optuna
 import pandas as pd
-import psutil
 import torch
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file, save_file
@@ -36,13 +33,12 @@ from asclib.training import Clips
 from asclib.tuning import architecture, features
 from asclib.tuning.architecture import Architecture, Cost, Searched, TooLarge
 from asclib.tuning.features import Configuration, EmptyFilters
+from asclib.tuning.lost import myself, repeat, repeat_lost
 
 KINDS = ("features", "architecture")
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-RETRIES = 3  # of a trial whose worker died; one that kills its workers is given up
 HEARTBEAT, GRACE = 30, 120  # seconds; of a database only
 REDRAWS = 20  # of a point that was tried: near the good ones first, then anywhere
-UNKNOWN = 60  # seconds in which a new trial has written down whose it is
 
 Point = Configuration | Architecture
 
@@ -217,7 +213,7 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         try:
             return optuna.storages.RDBStorage(
                 url, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
-                heartbeat_stale_trial_callback=_repeat,
+                heartbeat_stale_trial_callback=repeat,
             )  # fmt: skip
         except Exception:  # two first workers may both be making the tables
             if not attempt:
@@ -255,7 +251,7 @@ def work(
     study = open_study(search, url)
 
     def objective(trial: optuna.Trial) -> float:
-        trial.set_user_attr("worker", _myself())
+        trial.set_user_attr("worker", myself())
         before = study.get_trials(deepcopy=False, states=(*COUNTED, TrialState.WAITING))
         if sum(other.number < trial.number for other in before) >= search.effort.trials:
             raise _Surplus
@@ -264,11 +260,22 @@ def work(
     def tell(_: optuna.Study, trial: FrozenTrial) -> None:
         say(describe(trial))
 
-    _repeat_lost(study)
+    repeat_lost(study)
     while len(study.get_trials(deepcopy=False, states=COUNTED)) < search.effort.trials:
         study.optimize(objective, n_trials=1, catch=_Surplus, callbacks=[tell])
-        _repeat_lost(study)
+        repeat_lost(study)
     return study
+
+
+def kept(search: Search) -> optuna.Study:
+    """The search done once by this process, in a journal in the store, and found there again."""
+    folder = artefact(
+        "tuning_study",
+        search.settings() | {"trials": search.effort.trials},
+        lambda folder: work(search, str(folder / "journal")),
+        code=(work, Search),
+    )
+    return open_study(search, str(folder / "journal"))
 
 
 def run(search: Search, url: str, workers: int) -> optuna.Study:
@@ -349,52 +356,3 @@ def describe(trial: FrozenTrial) -> str:
     if trial.state == TrialState.COMPLETE:
         return f"trial {trial.number}: {100 * trial.value:.1f} %"
     return f"trial {trial.number}: {trial.state.name.lower()}, {trial.user_attrs.get('reason')}"
-
-
-# ---- workers that died ---------------------------------------------------------------------
-
-
-def _myself() -> str:
-    """This process, told apart from a later one of the same number."""
-    process = psutil.Process()
-    return f"{socket.gethostname()} {process.pid} {process.create_time():.2f}"
-
-
-def _is_lost(trial: FrozenTrial) -> bool:
-    """Whether a running trial's worker is known to be gone; of other machines nothing is known."""
-    worker = trial.user_attrs.get("worker")
-    if worker is None:  # killed before it could say who it is
-        age = datetime.datetime.now() - trial.datetime_start
-        return age.total_seconds() > UNKNOWN
-    host, pid, created = worker.split()
-    if host != socket.gethostname():
-        return False
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(created)) > 1
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _repeat_lost(study: optuna.Study) -> None:
-    """Fail the trials of workers that are gone, and queue them anew."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_lost(trial):
-            try:
-                study.tell(trial.number, state=TrialState.FAIL)
-            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-                continue  # another worker was faster
-            _repeat(study, trial)
-
-
-def _repeat(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue a trial's parameters again, without what its worker wrote down about it."""
-    attempt = trial.user_attrs.get("attempt", 1)
-    if trial.params and attempt <= RETRIES:
-        study.add_trial(
-            optuna.create_trial(
-                state=TrialState.WAITING,
-                params=trial.params,
-                distributions=trial.distributions,
-                user_attrs={"attempt": attempt + 1, "repeats": trial.number},
-            )
-        )
