@@ -148,7 +148,8 @@ def test_a_silent_worker_of_another_machine_is_noticed_in_a_database(tmp_path, m
     monkeypatch.setattr(search, "GRACE", 2)
     url = f"sqlite:///{tmp_path}/study.db"
     study = open_study(tiny_search(), url)
-    trial = study.ask()
+    with pytest.warns(UserWarning, match="Heartbeat"):  # given by hand here
+        trial = study.ask()
     trial.set_user_attr("worker", "elsewhere 1 0")
     trial.suggest_int("filters1", 4, 32, step=4)
     study._storage.record_heartbeat(trial._trial_id)

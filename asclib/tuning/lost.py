@@ -47,6 +47,7 @@ def repeat_lost(study: optuna.Study) -> None:
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
                 continue  # another worker was faster
             repeat(study, trial)
+    optuna.storages.fail_stale_trials(study)  # of silent workers elsewhere, which `repeat` follows
 
 
 def repeat(study: optuna.Study, trial: FrozenTrial) -> None:
