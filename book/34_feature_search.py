@@ -104,11 +104,11 @@ possible = pd.DataFrame(points).assign(verdict=verdicts)
 rates = possible.groupby(["sample_rate", "verdict"]).size()
 rates.unstack(fill_value=0)
 
-# %% mystnb={"figure": {"name": "fig-input-possible", "caption": "Which configurations with a hop of half a window can be tried: white, possible; grey, too many MACs; dark, empty filters. The frame marks the authors' choice."}, "image": {"alt": "Four grids of bands by transform length, one a sampling rate; the dark region of empty filters grows with bands and sampling rate, and shrinks with the length of the transform."}}
+# %% mystnb={"figure": {"name": "fig-input-possible", "caption": "Which configurations with a hop of a quarter of the window can be tried: white, possible; grey, too many MACs; dark, empty filters. The frame marks the transform and the bands of the authors' choice."}, "image": {"alt": "Four grids of bands by transform length, one a sampling rate; the dark region of empty filters grows with bands and sampling rate, and shrinks with the length of the transform."}}
 kinds = ["possible", "too many MACs", "empty filters"]
 fig, axes = plt.subplots(1, 4, figsize=(9, 3.4), sharey=True)
-half = possible[possible["hop_percent"] == 50]
-for ax, (rate, some) in zip(axes, half.groupby("sample_rate"), strict=True):
+often = possible[possible["hop_percent"] == 25]
+for ax, (rate, some) in zip(axes, often.groupby("sample_rate"), strict=True):
     codes = some.assign(code=some["verdict"].map(kinds.index))
     grid = codes.pivot(index="n_mels", columns="n_fft", values="code")
     ax.imshow(grid, cmap="Greys", vmin=0, vmax=3, aspect="auto", origin="lower")
@@ -221,7 +221,12 @@ print(f"{spent} epochs were trained, {full} without Hyperband")
 
 # %% [markdown]
 # Hyperband saved {glue:text}`input_saved:.0f` % of the epochs. Whether a stopped trial would have
-# caught up cannot be known from this table.
+# caught up cannot be known from this table. {numref}`fig-input-curves` gives a reason to doubt it
+# either way: a network swings by many points from one epoch to the next, and a trial's score is the best
+# of its epochs.
+#
+# In a space of a few hundred points TPE soon proposes the same favourite again. Trained from the same
+# seed, it would only repeat itself, so our sampler draws anew until the point is a new one.
 #
 # ## What mattered
 #
@@ -251,9 +256,9 @@ plotting.show(fig)
 # ## Is it better than 140 × 8?
 #
 # The best trial was chosen because its score was the highest of many. Part of that is luck: one
-# seed, few validation clips. So both, the best found and the authors' choice, are trained again,
-# from the same new seeds, on all clips to fit on, with the student's training. Then they are compared seed
-# by seed. The test split is read here for the first time.
+# seed, few validation clips. So both, the best found and the authors' choice, are trained again as in
+# the search, from five new seeds, and compared seed by seed. The test split is read here for the first
+# time. (The validation clips also choose each training's epoch.)
 
 # %%
 rivals = found["against_the_authors"]

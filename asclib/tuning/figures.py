@@ -77,8 +77,8 @@ def slices(axes: Sequence[Axes], trials: pd.DataFrame, parameters: Sequence[str]
             places = np.array([values.index(value) for value in some[name]])
             sideways = (some["number"] * 0.618 % 1 - 0.5) * 0.5  # so that equal ones are seen
             ax.plot(places + sideways, 100 * some["accuracy"], mark, ms=3, color=colour)
-        few = range(0, len(values), max(1, len(values) // 5))
-        ax.set_xticks(list(few), [values[k] for k in few])
+        few = range(0, len(values), max(1, len(values) // 4))
+        ax.set_xticks(list(few), [values[k] for k in few], size=8)
         ax.set(xlabel=name.replace("_", " "))
     axes[0].set_ylabel("accuracy (%)")
 
