@@ -30,6 +30,7 @@ from asclib.tuning import (
     open_study,
     work,
 )
+from asclib.tuning import search as tuning_search
 from asclib.tuning.__main__ import main
 
 EFFORT = Effort(trials=5, epochs=3, clips=40)
@@ -301,6 +302,17 @@ def test_an_interrupted_search_proposes_what_an_unbroken_one_does(experiment, st
     unbroken = studies[0]["features"]
     assert [t.params for t in study.trials] == [t.params for t in unbroken.trials]
     assert [t.value for t in study.trials] == [t.value for t in unbroken.trials]
+
+
+def test_no_point_is_proposed_twice(experiment, tmp_path, monkeypatch):
+    """Left alone, TPE proposes its favourite among few points again and again."""
+
+    def flat(_, trial):
+        return float(features.suggest(trial).n_mels == 140)
+
+    monkeypatch.setattr(tuning_search, "_try", flat)
+    study = work(Search("features", experiment, replace(EFFORT, trials=40)), str(tmp_path / "j"))
+    assert len({str(trial.params) for trial in study.trials}) == 40
 
 
 def test_other_settings_are_another_study_in_the_same_storage(experiment, tmp_path):
