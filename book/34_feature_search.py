@@ -40,7 +40,6 @@ from asclib.tuning import features, figures, report, search
 
 plotting.use_style()
 experiment = Experiment(profile, data_root, seed)
-found = store.results("tuning_features")
 
 # %% [markdown]
 # ## The space
@@ -68,8 +67,8 @@ print(f"{len(points)} configurations")
 # %% mystnb={"figure": {"name": "fig-input-three", "caption": "One second through three configurations: sampling rate, transform, hop, bands."}, "image": {"alt": "Three spectrograms of the same second: one wide with many thin frames, one square, one of eight tall frames."}}
 clip = experiment.table("fit").iloc[0]
 wave = read_audio(experiment.corpus.root / clip["filename"])[None]
-shown = [Configuration(44100, 1024, 25, 60), Configuration(22050, 2048, 25, 140),
-         Configuration()]  # fmt: skip
+shown = [Configuration(44100, 1024, 25, 60),
+         Configuration(22050, 2048, 25, 140), Configuration()]  # fmt: skip
 fig, axes = plt.subplots(1, 3, figsize=(9, 3))
 for ax, point in zip(axes, shown, strict=True):
     picture = point.log_mel()(wave)[0, 0].numpy()
@@ -111,7 +110,7 @@ often = possible[possible["hop_percent"] == 25]
 for ax, (rate, some) in zip(axes, often.groupby("sample_rate"), strict=True):
     codes = some.assign(code=some["verdict"].map(kinds.index))
     grid = codes.pivot(index="n_mels", columns="n_fft", values="code")
-    ax.imshow(grid, cmap="Greys", vmin=0, vmax=3, aspect="auto", origin="lower")
+    ax.imshow(grid, cmap="Greys", vmax=3, aspect="auto", origin="lower")
     ax.set(title=f"{rate} Hz", xlabel="n_fft")
     ax.set_xticks(range(4), grid.columns, size=8)
     ax.grid(False)
@@ -146,7 +145,8 @@ plotting.show(fig)
 effort = EFFORTS["quick"]
 hunt = Search("features", experiment, effort)
 fit, validation = hunt.tables()
-places = [set(t["city"] + t["location"].astype(str)) for t in (fit, validation)]
+places = [set(t["city"] + t["location"].astype(str))
+          for t in (fit, validation)]  # fmt: skip
 print(f"{effort.trials} trials of up to {effort.epochs} epochs")
 print("no place on both sides:", not places[0] & places[1])
 print("first trial:", hunt.start)
@@ -176,6 +176,7 @@ live[columns]
 # The same with more effort, run once and stored. Which clips, how many epochs?
 
 # %%
+found = store.results("tuning_features")
 trials = pd.DataFrame(found["trials"])
 settings, clips = found["settings"], found["clips"]
 outcomes = trials["outcome"].value_counts()
