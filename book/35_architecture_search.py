@@ -44,7 +44,6 @@ from asclib.tuning import EFFORTS, Architecture, Search, Searched, cost
 from asclib.tuning import architecture, figures, report, search
 
 plotting.use_style()
-found = store.results("tuning_architecture")
 
 # %% [markdown]
 # ## The space
@@ -169,6 +168,7 @@ live[["macs", "parameters", "outcome", "accuracy", "reason"]]
 # The same with more trials and more epochs, run once and stored.
 
 # %%
+found = store.results("tuning_architecture")
 trials = pd.DataFrame(found["trials"])
 names = list(architecture.parameters(Architecture()))
 outcomes = trials["outcome"].value_counts()
@@ -247,14 +247,15 @@ for split in ("validation", "test"):
         "low": 100 * difference["seeds_low"],
         "high": 100 * difference["seeds_high"],
     }
-    for name, value in rows[split].items():
-        glue(f"net_{split}_{name}", float(value), display=False)
 best = trials.set_index("number").loc[found["best"]["number"]]
 print(f"best found: {best['parameters']:,.0f} parameters,"
       f" {best['macs']:,.0f} MACs")  # fmt: skip
 pd.DataFrame(rows).T.round(1)
 
 # %%
+for split, row in rows.items():
+    for name, value in row.items():
+        glue(f"net_{split}_{name}", float(value), display=False)
 low, high = rows["test"]["low"], rows["test"]["high"]
 answer = "above" if low > 0 else "below" if high < 0 else "on both sides of"
 glue("net_answer", answer, display=False)
