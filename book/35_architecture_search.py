@@ -31,7 +31,6 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
-import optuna
 import pandas as pd
 import torch
 from myst_nb import glue
@@ -42,8 +41,10 @@ from asclib.experiment import Experiment
 from asclib.networks import TMSIC
 from asclib.tuning import EFFORTS, Architecture, Search, Searched, cost
 from asclib.tuning import architecture, figures, report, search
+import optuna  # after asclib, which keeps its first words back
 
 plotting.use_style()
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 # %% [markdown]
 # ## The space
