@@ -1,0 +1,256 @@
+"""What a finished search found, as the committed results that the prose quotes.
+
+    python -m asclib.tuning.report features --storage URL --output results/tuning_features.json
+
+The study's trials with their reasons, what mattered, and two questions that a search cannot answer
+about itself: is the best found better than the authors' choice when both are trained again, and
+what would have been claimed had the test split chosen?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import optuna
+import pandas as pd
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from safetensors.torch import load_file, save_file
+
+from asclib import training
+from asclib.experiment import Experiment
+from asclib.store import PROJECT, artefact, write_atomic
+from asclib.study import paired, provenance
+from asclib.training import macro_accuracy, predict
+from asclib.tuning import architecture, features
+from asclib.tuning.search import EFFORTS, KINDS, PLAN, Point, Search, open_study
+
+SEEDS = (1, 2, 3, 4, 5)  # the search's own is 0, and has favoured its winner
+HALVES = 1000
+
+
+def table(study: optuna.Study) -> pd.DataFrame:
+    """One row for each trial that ended: number, outcome, accuracy, epochs, reason, MACs, and its
+    parameters, each in a column.
+
+    `outcome` is "finished", "behind" (stopped by Hyperband) or "impossible"; `accuracy` the best of
+    `epochs`, the validation macro accuracy after each.
+    """
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return pd.DataFrame([_row(trial) for trial in trials])
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    epochs = [round(value, 5) for _, value in sorted(trial.intermediate_values.items())]
+    if trial.state == TrialState.COMPLETE:
+        outcome = "finished"
+    else:
+        outcome = "behind" if epochs else "impossible"
+    known = trial.user_attrs
+    return {
+        "number": trial.number,
+        "outcome": outcome,
+        "accuracy": max(epochs) if epochs else None,
+        "epochs": epochs,
+        "reason": known.get("reason"),
+        "macs": known.get("macs"),
+        "parameters": known.get("parameters"),
+        **trial.params,
+    }
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
+    """The share of the variance of the finished trials' accuracy that each parameter explains.
+
+    fANOVA (Hutter, Hoos & Leyton-Brown 2014) by Optuna: of a forest fitted to the trials.
+    """
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: round(share, 5) for name, share in shares.items()}
+
+
+def front(trials: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials that no other beats in accuracy at as few MACs, cheapest first."""
+    finished = trials[trials["outcome"] == "finished"]
+    ordered = finished.sort_values(["macs", "accuracy"], ascending=[True, False])
+    return ordered[ordered["accuracy"] > ordered["accuracy"].cummax().shift(fill_value=-1)]
+
+
+def best_point(search: Search, study: optuna.Study) -> Point:
+    """The point of the finished trial with the highest validation accuracy."""
+    suggest = features.suggest if search.kind == "features" else architecture.suggest
+    return suggest(optuna.trial.FixedTrial(study.best_trial.params))
+
+
+def again(search: Search, point: Point, seed: int) -> torch.nn.Module:
+    """A point trained as in the search, to the end, from another seed."""
+    experiment = Experiment(search.experiment.profile, search.experiment.data_root, seed)
+    same = Search(search.kind, experiment, search.effort)
+    plan = replace(PLAN, epochs=search.effort.epochs)
+
+    def build(folder: Path) -> None:
+        net = same.network(point)
+        training.train(net, *same.clips(point), plan, seed=seed, folder=folder)
+        weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        (folder / "checkpoint.pt").unlink()
+
+    recipe = same.settings() | {"point": asdict(point)}
+    folder = artefact("tuning_again", recipe, build, code=(training.train, architecture.Searched))
+    net = same.network(point)
+    net.load_state_dict(load_file(folder / "weights.safetensors"))
+    return net.eval()
+
+
+def _answers(search: Search, point: Point, seed: int, split: str) -> np.ndarray:
+    """Probabilities (clips, 10) of a point trained anew, on one split."""
+    if isinstance(point, features.Configuration):
+        x = features.clips(search.experiment, point, search.experiment.table(split)).x
+    else:
+        x = search.experiment.clips(split).x
+    return predict(again(search, point, seed), x).double().softmax(1).numpy()
+
+
+def against_the_authors(
+    search: Search, best: Point, seeds: tuple[int, ...] = SEEDS, workers: int | None = None
+) -> dict[str, Any]:
+    """The best found and the authors' choice, trained anew from the same seeds, on both splits.
+
+    Returns: for validation and test: the accuracies of both per seed, and the paired difference
+    with intervals over seeds and over recordings (`asclib.study.paired`).
+    """
+    points = {"authors": search.start, "best": best}
+    joblib.Parallel(n_jobs=workers or training.cores())(
+        joblib.delayed(_quietly)(search, point, seed) for point in points.values() for seed in seeds
+    )
+    found: dict[str, Any] = {"seeds": list(seeds)}
+    for split in ("validation", "test"):
+        clips = search.experiment.table(split)
+        labels = search.experiment.clips(split).labels
+        answers = {
+            name: [_answers(search, point, seed, split) for seed in seeds]
+            for name, point in points.items()
+        }
+        accuracies = {
+            name: [round(macro_accuracy(torch.from_numpy(a), labels), 5) for a in each]
+            for name, each in answers.items()
+        }
+        difference = paired(answers["best"], answers["authors"], clips)
+        found[split] = accuracies | {"difference": difference}
+    return found
+
+
+def _quietly(search: Search, point: Point, seed: int) -> None:
+    os.environ["ASCLIB_PROGRESS"] = os.devnull
+    again(search, point, seed)
+
+
+def chosen_on_the_test(search: Search, study: optuna.Study) -> dict[str, Any]:
+    """What would have been claimed had the test split chosen among the finished architectures.
+
+    The networks are those of the search. Half of the test recordings choose, and the other half
+    judges: the difference is what choosing adds to a score. Over many random halves.
+
+    Returns: per trial the validation and test accuracy; the choices of both splits; `claimed`,
+    `kept`, and their difference with 2.5 and 97.5 percentiles over halves.
+    """
+    clips, test = search.experiment.table("test"), search.experiment.clips("test")
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    hits = []
+    for trial in finished:
+        net = search.trained(architecture.suggest(optuna.trial.FixedTrial(trial.params)))
+        if net is None:
+            raise ValueError(f"trial {trial.number} left no network in this store: use the store "
+                             "that the workers used")  # fmt: skip
+        hits.append((predict(net, test.x).argmax(1) == test.labels).numpy())
+    hits, labels = np.stack(hits), test.labels.numpy()
+    everything = np.ones(len(labels), bool)
+    validation = np.array([trial.value for trial in finished])
+    scores = _macro(hits, labels, everything)
+    recordings = clips["recording"].to_numpy()
+    names, random = np.unique(recordings), np.random.default_rng(0)
+    halves = []
+    for _ in range(HALVES):
+        chosen = np.isin(recordings, random.permutation(names)[: len(names) // 2])
+        here, there = _macro(hits, labels, chosen), _macro(hits, labels, ~chosen)
+        halves.append((here[here.argmax()], there[here.argmax()], there[validation.argmax()]))
+    claimed, kept, honest = np.array(halves).T
+    low, high = np.quantile(claimed - kept, (0.025, 0.975))
+    figures = {
+        "test_choice": scores.max(), "validation_choice": scores[validation.argmax()],
+        "mean": scores.mean(), "claimed": claimed.mean(), "kept": kept.mean(),
+        "kept_by_validation_choice": honest.mean(),
+        "flattery": (claimed - kept).mean(), "flattery_low": low, "flattery_high": high,
+    }  # fmt: skip
+    rows = zip(finished, validation, scores, strict=True)
+    return {
+        "trials": [
+            {"number": t.number, "validation": round(v, 5), "test": round(s, 5)} for t, v, s in rows
+        ],
+        "halves": HALVES,
+        **{name: round(float(value), 5) for name, value in figures.items()},
+    }
+
+
+def _macro(hits: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Macro accuracy of each network (networks, clips) on some of the clips."""
+    classes = [rows & (labels == k) for k in np.unique(labels[rows])]
+    return np.mean([hits[:, some].mean(1) for some in classes], axis=0)
+
+
+def report(search: Search, study: optuna.Study, workers: int | None = None) -> dict[str, Any]:
+    """Everything of `results/tuning_<kind>.json`."""
+    trials = table(study)
+    made_with = provenance(search.experiment)
+    best = best_point(search, study)
+    found = {
+        **{name: made_with[name] for name in ("corpus", "versions", "python", "machine")},
+        "settings": {k: v for k, v in search.settings().items() if k != "corpus"},
+        "clips": {
+            name: len(clips)
+            for name, clips in zip(("fit", "validation"), search.tables(), strict=True)
+        },
+        "outcomes": trials["outcome"].value_counts().to_dict(),
+        "best": {"number": study.best_trial.number, **study.best_trial.params},
+        "importance": importance(study),
+        "against_the_authors": against_the_authors(search, best, SEEDS, workers),
+    }
+    found["versions"]["optuna"] = optuna.__version__
+    if search.kind == "architecture":
+        found["chosen_on_the_test"] = chosen_on_the_test(search, study)
+    return found | {"trials": json.loads(trials.to_json(orient="records"))}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the results of a study that has finished."""
+    parser = argparse.ArgumentParser(prog="python -m asclib.tuning.report", description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--storage", required=True, help="as the workers were given")
+    parser.add_argument("--profile", default="quick")
+    parser.add_argument("--data-root")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--effort", choices=EFFORTS, default="study")
+    parser.add_argument("--workers", type=int, help="trainings side by side; default: the cores")
+    parser.add_argument("--output", type=Path, help="default: results/tuning_<kind>.json")
+    options = parser.parse_args(arguments)
+    experiment = Experiment(options.profile, options.data_root, options.seed)
+    search = Search(options.kind, experiment, EFFORTS[options.effort])
+    study = open_study(search, options.storage)
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        parser.error(f"{options.storage} holds no finished trial of {search.name()}: run its"
+                     " workers first, with the same arguments")  # fmt: skip
+    output = options.output or PROJECT / "results" / f"tuning_{options.kind}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    found = report(search, study, options.workers)
+    write_atomic(output, (json.dumps(found, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,358 @@
+"""A search: one study in one storage, and as many workers as there are machines.
+
+TPE (Bergstra et al. 2011) proposes, Hyperband (Li et al. 2018, arXiv 1603.06560) stops what falls
+behind; both are Optuna's. What cannot be trained is pruned before it costs anything, with the
+reason in the trial. A worker may be killed at any moment: the trial it was at is repeated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import optuna
+import pandas as pd
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from safetensors.torch import load_file, save_file
+
+from asclib import settings, training
+from asclib.experiment import Experiment, _leave_with
+from asclib.store import artefact
+from asclib.training import Clips
+from asclib.tuning import architecture, features
+from asclib.tuning.architecture import Architecture, Cost, Searched, TooLarge
+from asclib.tuning.features import Configuration, EmptyFilters
+from asclib.tuning.lost import myself, repeat, repeat_lost
+
+KINDS = ("features", "architecture")
+COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+HEARTBEAT, GRACE = 30, 120  # seconds; of a database only
+REDRAWS = 20  # of a point that was tried: near the good ones first, then anywhere
+
+Point = Configuration | Architecture
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a search spends: trials, epochs of the longest of them, clips to fit on (or all)."""
+
+    trials: int
+    epochs: int
+    clips: int | None = None
+
+
+EFFORTS = {
+    "quick": Effort(trials=12, epochs=3, clips=160),
+    "study": Effort(trials=200, epochs=9, clips=240),
+    "tau": Effort(trials=200, epochs=81),  # as many epochs as the published search
+}
+# The rate does not fall: a network must be comparable with others after one epoch and after nine.
+PLAN = settings.Training(
+    1, learning_rate=3e-3, batch_size=16, schedule="constant", statistics_momentum=0.1
+)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, with what effort, on whose clips; equal on all workers of a study."""
+
+    kind: str
+    experiment: Experiment
+    effort: Effort
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"no search for {self.kind!r}: choose one of {', '.join(KINDS)}")
+
+    @property
+    def start(self) -> Point:
+        """The authors' choice, which is the first trial of every study."""
+        return Configuration() if self.kind == "features" else Architecture()
+
+    def settings(self) -> dict[str, Any]:
+        """What the trials of one study have in common, as plain json values."""
+        spent = {"epochs": self.effort.epochs, "clips": self.effort.clips}
+        common = {"kind": self.kind, "seed": self.experiment.seed, **spent, "plan": asdict(PLAN)}
+        return common | {"corpus": self.experiment.corpus.fingerprint}
+
+    def name(self) -> str:
+        """Of the study: what is searched, and a hash of the settings."""
+        text = json.dumps(self.settings(), sort_keys=True)
+        return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The clips to fit on, as evenly over scenes as they go, and the validation clips.
+
+        No location is on both sides; the test split is not read.
+        """
+        fit, number = self.experiment.table("fit"), self.effort.clips
+        if number is not None and number < len(fit):
+            mixed = fit.sample(frac=1, random_state=0)
+            turn = mixed.groupby("scene").cumcount()
+            fit = mixed.loc[turn.sort_values(kind="stable").index[:number]].sort_index()
+        return fit, self.experiment.table("validation")
+
+    def clips(self, point: Point) -> tuple[Clips, Clips]:
+        """The inputs of one trial: to fit on, and to validate on."""
+        fit, validation = self.tables()
+        if isinstance(point, Configuration):
+            both = features.clips(self.experiment, point, pd.concat([fit, validation]))
+            cut = len(fit)
+            return (
+                Clips(both.x[:cut], both.labels[:cut], both.identifiers[:cut]),
+                Clips(both.x[cut:], both.labels[cut:], both.identifiers[cut:]),
+            )
+        everything = self.experiment.clips("fit")
+        rows = self.experiment.table("fit").index.get_indexer(fit.index)
+        some = Clips(everything.x[rows], everything.labels[rows], everything.identifiers[rows])
+        return some, self.experiment.clips("validation")
+
+    def admit(self, point: Point) -> Cost:
+        """The cost of a point that may be trained.
+
+        Raises: EmptyFilters or TooLarge with the reason why it must not be.
+        """
+        if isinstance(point, Configuration):
+            return architecture.admit(features.NETWORK, point.log_mel().shape())
+        return architecture.admit(point)
+
+    def network(self, point: Point) -> Searched:
+        """An untrained network for that point, its weights drawn from the experiment's seed."""
+        torch.manual_seed(self.experiment.seed)
+        return Searched(point if isinstance(point, Architecture) else features.NETWORK)
+
+    def trained(self, point: Point, weights: dict | None = None) -> Searched | None:
+        """The network that a finished trial left in the store; with weights, leave it there."""
+        build = None if weights is None else lambda f: save_file(weights, f / "weights.safetensors")
+        recipe = self.settings() | {"point": asdict(point)}
+        folder = artefact("tuning_trial", recipe, build, code=(training.train, Searched))
+        if folder is None:
+            return None
+        net = self.network(point)
+        net.load_state_dict(load_file(folder / "weights.safetensors"))
+        return net.eval()
+
+
+class SeededByNumber(optuna.samplers.BaseSampler):
+    """TPE whose random numbers follow from the seed and the number of the trial.
+
+    A sampler with one seed begins every worker, and every resumed run, with the same points. This
+    one draws other numbers for every trial; and a single worker that was interrupted proposes what
+    it would have proposed. Trial 0 is the authors' choice.
+
+    In a space of a few hundred points TPE soon proposes its favourite again and again. Trained from
+    the same seed it can say nothing new, so a point that was tried is drawn anew.
+    """
+
+    def __init__(self, seed: int, first: dict[str, Any]):
+        self.seed, self.first = seed, first
+        self.whole: optuna.Study | None = None  # the samplers see one bracket of Hyperband's
+        self.tpe = optuna.samplers.TPESampler(seed=seed)
+
+    def before_trial(self, study, trial):
+        digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
+        self.draw = int.from_bytes(digest[:4], "little")
+        self.tpe = optuna.samplers.TPESampler(seed=self.draw)
+        self.tpe.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study, trial):
+        return self.tpe.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study, trial, search_space):
+        point = self.tpe.sample_relative(study, trial, search_space)
+        if not point:
+            return point
+        tried = [other.params for other in self.whole.get_trials(deepcopy=False)]
+        # one candidate instead of the best of 24: draws from where the good trials are
+        near = optuna.samplers.TPESampler(seed=self.draw, n_ei_candidates=1)
+        anywhere = optuna.samplers.RandomSampler(seed=self.draw)
+        for attempt in range(2 * REDRAWS):
+            if point not in tried:
+                break
+            if attempt < REDRAWS:
+                point = near.sample_relative(study, trial, search_space)
+            else:
+                point = {
+                    name: anywhere.sample_independent(study, trial, name, distribution)
+                    for name, distribution in search_space.items()
+                }
+        return point
+
+    def sample_independent(self, study, trial, param_name, param_distribution):
+        if trial.number == 0:
+            return self.first[param_name]
+        return self.tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study, trial, state, values):
+        self.tpe.after_trial(study, trial, state, values)
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """A storage by its address: a database's URL, or the path of a journal file.
+
+    A file is enough for the processes of one machine; several machines share a database, such as
+    postgresql://user:password@host/name.
+    """
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    if "://" not in url:
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(url))
+    url = url.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver we install
+    for attempt in range(5, -1, -1):
+        try:
+            return optuna.storages.RDBStorage(
+                url, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
+                heartbeat_stale_trial_callback=repeat,
+            )  # fmt: skip
+        except Exception:  # two first workers may both be making the tables
+            if not attempt:
+                raise
+            time.sleep(1)
+
+
+def open_study(search: Search, url: str) -> optuna.Study:
+    """The study of a search in a storage, begun when it is not there."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    start = (features if search.kind == "features" else architecture).parameters(search.start)
+    sampler = SeededByNumber(search.experiment.seed, start)
+    sampler.whole = study = optuna.create_study(
+        study_name=search.name(),
+        storage=open_storage(url),
+        direction="maximize",
+        load_if_exists=True,
+        sampler=sampler,
+        pruner=optuna.pruners.HyperbandPruner(1, search.effort.epochs, 3),
+    )
+    study.set_user_attr("settings", search.settings())
+    return study
+
+
+def work(
+    search: Search, url: str, say: Callable[[str], None] = lambda line: None
+) -> optuna.Study:
+    """Take trials until the study has all it should have, those of other workers included.
+
+    Trials whose worker died on this machine are repeated first. (In a database those of dead
+    workers elsewhere are found as well, after two minutes without a sign of life.)
+
+    Args: url, of the storage; see `open_storage`. say, called with a line after every trial.
+    """
+    study = open_study(search, url)
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.set_user_attr("worker", myself())
+        before = study.get_trials(deepcopy=False, states=(*COUNTED, TrialState.WAITING))
+        if sum(other.number < trial.number for other in before) >= search.effort.trials:
+            raise _Surplus
+        return _try(search, trial)
+
+    def tell(_: optuna.Study, trial: FrozenTrial) -> None:
+        say(describe(trial))
+
+    repeat_lost(study)
+    while len(study.get_trials(deepcopy=False, states=COUNTED)) < search.effort.trials:
+        study.optimize(objective, n_trials=1, catch=_Surplus, callbacks=[tell])
+        repeat_lost(study)
+    return study
+
+
+def kept(search: Search) -> optuna.Study:
+    """The search done once by this process, in a journal in the store, and found there again."""
+    folder = artefact(
+        "tuning_study",
+        search.settings() | {"trials": search.effort.trials},
+        lambda folder: work(search, str(folder / "journal")),
+        code=(work, Search),
+    )
+    return open_study(search, str(folder / "journal"))
+
+
+def run(search: Search, url: str, workers: int) -> optuna.Study:
+    """The same search by several workers: processes of this machine, or a Dask cluster's inside
+    `joblib.parallel_config("dask")`.
+    """
+    owner = search.experiment
+    owner.clips("fit"), owner.clips("validation")  # once, before many workers ask for them
+    joblib.Parallel(n_jobs=workers)(
+        joblib.delayed(_work)(
+            search.kind, owner.profile, owner.data_root, owner.seed, search.effort, url, os.getpid()
+        )
+        for _ in range(workers)
+    )
+    return open_study(search, url)
+
+
+_turn = threading.Lock()  # torch's random generator belongs to the process
+
+
+def _work(kind, profile, data_root, seed, effort: Effort, url: str, caller: int) -> None:
+    if os.getpid() != caller:
+        os.environ["ASCLIB_PROGRESS"] = os.devnull
+        threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    with _turn:
+        work(Search(kind, Experiment(profile, data_root, seed), effort), url)
+
+
+class _Surplus(Exception):
+    """Another worker took the last place in the same moment; this trial is not needed."""
+
+
+def _try(search: Search, trial: optuna.Trial) -> float:
+    """One trial: validation macro accuracy of the best epoch, each epoch reported to the pruner."""
+    suggest = features.suggest if search.kind == "features" else architecture.suggest
+    point = suggest(trial)
+    try:
+        cost = search.admit(point)
+    except EmptyFilters as error:
+        trial.set_constraint("filters", 1.0)
+        _prune(trial, str(error))
+    except TooLarge as error:
+        _note(trial, error.cost)
+        _prune(trial, str(error))
+    _note(trial, cost)
+    net, (fit, validation) = search.network(point), search.clips(point)
+    with tempfile.TemporaryDirectory() as folder:
+        for epochs in range(1, search.effort.epochs + 1):
+            try:  # goes on from the checkpoint that the epoch before has left in the folder
+                history = training.train(
+                    net, fit, validation, replace(PLAN, epochs=epochs),
+                    seed=search.experiment.seed, folder=Path(folder),
+                )  # fmt: skip
+            except FloatingPointError as error:
+                _prune(trial, str(error))
+            trial.report(history["validation_accuracy"].iloc[-1], epochs)
+            if epochs < search.effort.epochs and trial.should_prune():
+                _prune(trial, f"behind after {epochs} epochs")
+    weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+    search.trained(point, weights)
+    return float(history["validation_accuracy"].max())
+
+
+def _note(trial: optuna.Trial, cost: Cost) -> None:
+    trial.set_user_attr("macs", cost.macs)
+    trial.set_user_attr("parameters", cost.parameters)
+    for name, value in cost.excess().items():
+        trial.set_constraint(name, value)  # TPE learns from these where it may look
+
+
+def _prune(trial: optuna.Trial, reason: str) -> None:
+    trial.set_user_attr("reason", reason)
+    raise optuna.TrialPruned(reason)
+
+
+def describe(trial: FrozenTrial) -> str:
+    """One line about a finished trial."""
+    if trial.state == TrialState.COMPLETE:
+        return f"trial {trial.number}: {100 * trial.value:.1f} %"
+    return f"trial {trial.number}: {trial.state.name.lower()}, {trial.user_attrs.get('reason')}"
