@@ -2,6 +2,7 @@
 
     python -m asclib.study scoreboard --seeds 0 1 2
     python -m asclib.study dataset
+    python -m asclib.study pruning
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
 """
@@ -29,6 +30,7 @@ from asclib.quantization import simulate
 from asclib.settings import SCENES
 from asclib.store import PROJECT, write_atomic
 from asclib.study_data import dataset, device_gap
+from asclib.study_pruning import pruning
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
@@ -160,8 +162,10 @@ def main(arguments: list[str] | None = None) -> None:
     board.add_argument("--techniques", nargs="*", default=list(TECHNIQUES))
     data = commands.add_parser("dataset", help="measure the corpus with a light classifier")
     data.set_defaults(run=_dataset)
-    for command, seeds in ((board, 3), (data, 8)):
-        command.add_argument("--profile", default="study")
+    small = commands.add_parser("pruning", help="prune the student and heal it in two ways")
+    small.set_defaults(run=_pruning)
+    for command, profile, seeds in ((board, "study", 3), (data, "study", 8), (small, "quick", 3)):
+        command.add_argument("--profile", default=profile)
         command.add_argument("--data-root", default=None)
         command.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
         command.add_argument("--output", type=Path, help="default: results/<command>.json")
@@ -188,6 +192,14 @@ def _dataset(options: argparse.Namespace) -> dict[str, Any]:
     made_with = provenance(experiment)
     kept = {name: made_with[name] for name in ("corpus", "versions", "python", "machine")}
     return kept | dataset(experiment, options.seeds)
+
+
+def _pruning(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    build([(experiment, "student") for experiment in experiments])
+    return provenance(experiments[0]) | pruning(experiments, paired)
 
 
 if __name__ == "__main__":
