@@ -6,6 +6,7 @@ single weights to zero; the challenge counts parameters with zeros, so it saves 
 
 from __future__ import annotations
 
+import bisect
 from pathlib import Path
 
 import pandas as pd
@@ -61,11 +62,17 @@ def widths_for(share: float, of: TMSIC | None = None) -> tuple[int, ...]:
     """
     whole = of or TMSIC()
     full, limit = widths(whole), share * complexity(whole).macs
-    for keep in range(1000, 0, -1):  # thousandths of the filters
-        narrow = tuple(max(1, round(width * keep / 1000)) for width in full)
-        if complexity(NarrowTMSIC(narrow)).macs <= limit:
-            return narrow
-    raise ValueError(f"share = {share}: one filter a layer is more; give a larger share, up to 1")
+
+    def narrow(keep: int) -> tuple[int, ...]:  # thousandths of the filters
+        return tuple(max(1, round(width * keep / 1000)) for width in full)
+
+    # MACs never fall when filters are added, so the number that still fits is found by halving
+    fits = bisect.bisect_right(
+        range(1001), limit, key=lambda keep: complexity(NarrowTMSIC(narrow(keep))).macs
+    )
+    if fits == 0:
+        raise ValueError(f"share = {share}: one filter a layer is more; give a larger share")
+    return narrow(fits - 1)
 
 
 def filter_scores(net: TMSIC, criterion: str = "l1") -> list[Tensor]:

@@ -30,7 +30,7 @@ from asclib.quantization import simulate
 from asclib.settings import SCENES
 from asclib.store import PROJECT, write_atomic
 from asclib.study_data import dataset, device_gap
-from asclib.study_pruning import pruning
+from asclib.study_pruning import METHODS, SHARES, pruning
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
@@ -164,6 +164,8 @@ def main(arguments: list[str] | None = None) -> None:
     data.set_defaults(run=_dataset)
     small = commands.add_parser("pruning", help="prune the student and heal it in two ways")
     small.set_defaults(run=_pruning)
+    small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
     for command, profile, seeds in ((board, "study", 3), (data, "study", 8), (small, "quick", 3)):
         command.add_argument("--profile", default=profile)
         command.add_argument("--data-root", default=None)
@@ -199,7 +201,9 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
         Experiment(options.profile, options.data_root, seed) for seed in options.seeds
     ]
     build([(experiment, "student") for experiment in experiments])
-    return provenance(experiments[0]) | pruning(experiments, paired)
+    return provenance(experiments[0]) | pruning(
+        experiments, paired, tuple(options.methods), tuple(options.shares)
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ from asclib.store import artefact
 from asclib.training import cores, predict
 
 SHARES = (1.0, 0.5, 0.25, 0.1)  # of the MACs
-ZEROS = (0.9,)  # of the weights, in unstructured pruning
 STEPS = (0.5, 0.25, 0.1)  # of iterative pruning, which heals after each
 TEACHERS = ("labels", "response")
 
@@ -97,7 +96,7 @@ METHODS: dict[str, Callable[..., torch.nn.Module]] = {
 RUNS = (
     *(("one_shot", share, teacher) for share in SHARES for teacher in TEACHERS),
     *(("iterative", SHARES[-1], teacher) for teacher in TEACHERS),
-    *(("unstructured", round(1 - zeros, 3), teacher) for zeros in ZEROS for teacher in TEACHERS),
+    *(("unstructured", SHARES[-1], teacher) for teacher in TEACHERS),  # of the weights, not MACs
 )
 
 
@@ -126,15 +125,24 @@ def pruned(experiment: Experiment, method: str, share: float, teacher: str) -> t
     return net.eval()
 
 
-def pruning(experiments: list[Experiment], paired: Callable[..., dict]) -> dict[str, Any]:
+def pruning(
+    experiments: list[Experiment],
+    paired: Callable[..., dict],
+    methods: tuple[str, ...] = tuple(METHODS),
+    shares: tuple[float, ...] = SHARES,
+) -> dict[str, Any]:
     """The figures of `results/pruning.json`.
 
-    Args: experiments of one profile and several seeds; paired, `asclib.study.paired`.
+    Args: experiments of one profile and several seeds; paired, `asclib.study.paired`; the methods
+        and shares to run, of those in RUNS.
     Returns: a row per network and seed, the scores pooled over seeds, and for each share the
         accuracy healed by the teacher minus that healed on labels, with both intervals.
     """
     Experiment(experiments[0].profile, experiments[0].data_root).answers()
-    jobs = [(experiment, *run) for run in RUNS for experiment in experiments]
+    # the smallest first: when a run is cut off, most of it is there
+    wanted = [run for run in RUNS if run[0] in methods and run[1] in shares]
+    smallest = sorted(wanted, key=lambda run: (run[0] == "unstructured", run[1]))
+    jobs = [(experiment, *run) for run in smallest for experiment in experiments]
     joblib.Parallel(n_jobs=cores())(joblib.delayed(_make)(*job) for job in jobs)
     clips, test = experiments[0].table("test"), experiments[0].clips("test")
     rows, answers = [], {}
@@ -143,9 +151,10 @@ def pruning(experiments: list[Experiment], paired: Callable[..., dict]) -> dict[
         nets = {("one_shot", 1.0, "not healed"): start}
         nets |= {
             ("one_shot", share, "not healed"): prune_filters(start, widths_for(share))
-            for share in SHARES[1:]
+            for share in shares
+            if share < 1
         }
-        nets |= {run: pruned(experiment, *run) for run in RUNS}
+        nets |= {run: pruned(experiment, *run) for run in wanted}
         for run, net in nets.items():
             answer = predict(net, test.x).double().softmax(1).numpy()
             answers.setdefault(run, []).append(answer)
@@ -159,7 +168,7 @@ def pruning(experiments: list[Experiment], paired: Callable[..., dict]) -> dict[
     differences = [
         {"method": method, "share": share,
          **paired(answers[method, share, "response"], answers[method, share, "labels"], clips)}
-        for method, share in dict.fromkeys(run[:2] for run in RUNS)
+        for method, share in dict.fromkeys(run[:2] for run in wanted)
     ]  # fmt: skip
     return {
         "clips": {split: len(experiments[0].table(split)) for split in ("fit", "test")},
