@@ -459,6 +459,7 @@ schemes = {kind: (kind, None) for kind in quantization.KINDS
 for method in quantization.RANGES:
     ranges = quantization.Calibration(calibration, method)
     schemes[f"full_int8, {method}"] = ("full_int8", ranges)
+columns = ["accuracy (%)", "as float (%)", "as simulated (%)"]
 print(", ".join(schemes))
 
 # %% tags=["nbval-ignore-output"]
@@ -476,7 +477,6 @@ for name, (kind, ranges) in schemes.items():
         100 * quantization.agreement(answers, other)
         for other in (floating, imitation)]
 assert all(row[2] >= 97 for row in rows.values())
-columns = ["accuracy (%)", "as float (%)", "as simulated (%)"]
 pd.DataFrame(rows, index=columns).T.round(1)
 
 # %% [markdown]
