@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asclib.complexity import complexity
+from asclib.distillation import TECHNIQUES
 from asclib.evaluation import evaluate
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
@@ -33,7 +34,7 @@ from asclib.pruning import (
     zero_share,
 )
 from asclib.store import artefact
-from asclib.training import cores, predict
+from asclib.training import cores, predict, train
 
 SHARES = (1.0, 0.5, 0.25, 0.1)  # of the MACs
 STEPS = (0.5, 0.25, 0.1)  # of iterative pruning, which heals after each
@@ -115,10 +116,13 @@ def pruned(experiment: Experiment, method: str, share: float, teacher: str) -> t
               "plan": asdict(plan(experiment))}  # fmt: skip
     parents = (experiment._trained("student"),)
     if teacher == "response":
+        recipe["stages"] = [stage.settings() for stage in TECHNIQUES["response"]]
         parents += (Experiment(experiment.profile, experiment.data_root)._trained("teacher"),)
     folder = artefact(
-        f"pruned_{method}", recipe, build, code=(METHODS[method],), parents=parents
-    )
+        f"pruned_{method}", recipe, build, parents=parents,
+        # not the method's own code, which leads to TECHNIQUES: its text differs between processes
+        code=(prune_filters, prune_weights, widths_for, train),
+    )  # fmt: skip
     state = load_file(folder / "weights.safetensors")
     net = NarrowTMSIC(tuple(len(state[f"conv{layer}.bias"]) for layer in (1, 2, 3, 4)))
     net.load_state_dict(state)
