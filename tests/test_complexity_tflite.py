@@ -99,7 +99,7 @@ def test_someone_elses_file_counts_as_torch_counts_it(tmp_path):
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.ReLU6(),
-        nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Hardswish(), nn.Conv2d(8, 12, 1),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU(), nn.Conv2d(8, 12, 1),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10),
     ).eval()  # fmt: skip
     path = export(net, tmp_path / "other.tflite", "weight_only")
