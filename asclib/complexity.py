@@ -6,6 +6,7 @@ people's modules. Multiply-accumulates (MACs) follow the equations in `asclib.tr
 operation that is not known there is named, never taken for free.
 
     python -m asclib.complexity asclib.networks:TMSIC --input 1,140,8
+    python -m asclib.complexity student.tflite
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("network", help="module:factory, such as asclib.networks:TMSIC")
+    parser.add_argument("network", help="module:factory or file.tflite")
     parser.add_argument("--input", default="1,140,8", help="shape of one clip: channel,mel,time")
     parser.add_argument("--bits", type=int, default=BITS, help="bits per parameter and activation")
     options = parser.parse_args(arguments)
@@ -217,6 +218,9 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--input {options.input!r}: give sizes above 0, such as --input 1,140,8")
     if options.bits < 1:
         parser.error(f"--bits {options.bits}: give the bits of one number, such as --bits 8")
+    if options.network.endswith(".tflite"):
+        _print_file(parser, options.network)
+        return
     try:
         net = _network(options.network)
         counted = complexity(net, shape, activation_bits=options.bits, on_unknown="report")
@@ -229,6 +233,26 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"peak activation  {counted.peak_activation:>14,}  bytes at {options.bits} bits each\n")
     for limits in LIMITS.values():
         print(counted.within(limits, options.bits))
+    if counted.unknown:
+        sys.exit(1)
+
+
+def _print_file(parser: argparse.ArgumentParser, path: str) -> None:
+    from asclib.complexity_tflite import complexity_of_file  # not above: it imports this module
+
+    try:
+        counted = complexity_of_file(path)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    print(counted.layers.to_string(index=False))
+    print(f"\nparameters       {counted.parameters:>14,}")
+    print(f"bytes            {counted.stored:>14,}  as stored, without scales and graph")
+    print(f"MACs             {counted.macs:>14,}  of convolutions and dense layers")
+    print(f"MACs             {counted.analyser_macs:>14,}  with poolings, means and sums")
+    print(f"peak activation  {counted.peak_activation:>14,}  bytes, nothing done in place")
+    print(f"arena            {counted.arena:>14,}  bytes, placed largest first\n")
+    for limits in LIMITS.values():
+        print(counted.within(limits))
     if counted.unknown:
         sys.exit(1)
 

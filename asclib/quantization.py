@@ -1,31 +1,51 @@
 """From a trained network to the .tflite file a device runs, and a simulation of it in torch.
 
-Dynamic range: weights are int8, one scale per output channel; activations stay float between the
-layers and are quantised to int8 clip by clip just before each convolution and dense layer
-(Jacob et al. 2018, arXiv 1712.05877, for the affine scheme; LiteRT's "hybrid" kernels).
+Four kinds. Everywhere but in float16, weights are int8, one scale per output channel.
+dynamic_range: activations stay float between the layers and are quantised to int8 clip by clip just
+    before each convolution and dense layer (LiteRT's "hybrid" kernels).
+weight_only: weights are read back to float before they are used; activations are float.
+full_int8: activations are int8 as well, in ranges fixed in advance from calibration clips.
+float16: weights are 16-bit floats, and are read back before they are used.
+Jacob et al. 2018 (arXiv 1712.05877) for the affine scheme.
 Weights are rounded here, so that kernels keep their sums; LiteRT finds them on its grid already.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
-import subprocess
-import sys
-import tempfile
+import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from asclib.store import write_atomic
+from asclib import tflite
+from asclib.graph import constant_of, inference_graph, operation_of
+from asclib.tflite import LiteRT
 
-KINDS = {"dynamic_range": "dynamic_wi8_afp32"}  # ours -> recipe of ai-edge-quantizer
+__all__ = [
+    "KINDS", "RANGES", "WEIGHTED", "Calibration", "LiteRT", "agreement", "calibration_rows",
+    "export", "quantize_activation", "quantize_weight", "simulate",
+]  # fmt: skip
+
+KINDS = tuple(tflite.RECIPES)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+# Operations of a graph, by their names in torch's ATen library, as the full int8 file does them.
+WEIGHTED_OPERATIONS = {"conv1d", "conv2d", "conv3d", "linear"}
+ELEMENTWISE = {"add", "sub", "mul"}
+ACTIVATIONS = {"relu", "relu_"}  # done in the operation before, at no rounding of its own
+AVERAGES = {"mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
+# what these give stays on the grid of what they are given
+SAME_GRID = set(
+    """max_pool1d max_pool2d flatten view reshape permute transpose squeeze unsqueeze dropout
+    clone contiguous alias select slice""".split()
+)
 
 
 def quantize_weight(weight: Tensor) -> Tensor:
@@ -63,34 +83,205 @@ def quantize_activation(x: Tensor) -> Tensor:
     return ((x / scale + zero).round().clamp(-128, 127) - zero) * scale
 
 
-def simulate(net: nn.Module) -> nn.Module:
-    """A copy of the network that computes as its dynamic-range file would, in torch, on any device.
+def min_max(values: Tensor) -> tuple[float, float]:
+    """All that occurred. Args: values (clips, n), of one tensor in the network."""
+    return float(values.min()), float(values.max())
 
-    Every convolution and dense layer gets rounded weights and rounds its input; all else stays
-    float. Agrees with LiteRT to a few thousandths of a logit.
 
-    Args: net, left as it is. Returns: the copy, in evaluation mode; not meant for training.
-    Raises: ValueError when the network has no convolution or dense layer.
+def percentile(values: Tensor, share: float = 0.9999) -> tuple[float, float]:
+    """All but the most extreme on either side; those are clipped. Args: values (clips, n)."""
+    low, high = np.quantile(values.numpy(), (1 - share, share))
+    return float(low), float(high)
+
+
+def moving_average(values: Tensor, keep: float = 0.95) -> tuple[float, float]:
+    """The extremes of each clip, averaged from clip to clip. Args: values (clips, n) in order.
+
+    Starts with the first clip; each further one moves the average by 1 - keep.
     """
+    low, high = values[0].min(), values[0].max()
+    for clip in values[1:]:
+        low = keep * low + (1 - keep) * clip.min()
+        high = keep * high + (1 - keep) * clip.max()
+    return float(low), float(high)
+
+
+RANGES: dict[str, Callable[[Tensor], tuple[float, float]]] = {
+    "min_max": min_max, "percentile": percentile, "moving_average": moving_average,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Clips (n, …) that tell how large activations get, and how a range is taken from them.
+
+    `method` is a key of RANGES. Take the clips from the training split: `calibration_rows`.
+    """
+
+    clips: Tensor
+    method: str = "min_max"
+
+    def __post_init__(self):
+        if self.method not in RANGES:
+            known = ", ".join(map(repr, RANGES))
+            raise ValueError(f"unknown calibration method {self.method!r}; there is {known}")
+        if len(self.clips) == 0:
+            raise ValueError("calibration needs at least one clip, as of calibration_rows")
+
+
+def calibration_rows(clips: pd.DataFrame, number: int, seed: int = 0) -> np.ndarray:
+    """Rows of clips to calibrate with: as many from each device as there are, drawn at random.
+
+    Args: clips with the columns device and split; number of rows.
+    Returns: row positions, device after device in turn, so that any first part is even as well.
+    Raises: ValueError when a clip is not of the training split, or there are too few.
+    """
+    strangers = np.flatnonzero(clips["split"] != "train")
+    if len(strangers):
+        raise ValueError(
+            f"row {strangers[0]}: a clip of the {clips['split'].iloc[strangers[0]]} split; "
+            "calibrate with training clips only"
+        )
+    if not 1 <= number <= len(clips):
+        raise ValueError(f"{number} calibration clips asked for, 1 to {len(clips)} are there")
+    order = np.random.default_rng(seed).permutation(len(clips))
+    turn = clips["device"].iloc[order].groupby(clips["device"].iloc[order]).cumcount()
+    return order[np.argsort(turn.to_numpy(), kind="stable")][:number]
+
+
+def simulate(
+    net: nn.Module,
+    kind: str = "dynamic_range",
+    calibration: Calibration | None = None,
+    input_shape: tuple[int, ...] = (1, 140, 8),
+) -> nn.Module:
+    """A copy of the network that computes as its file would, in torch, on any device.
+
+    For full_int8 it is the network's graph, with every activation rounded in its calibrated range;
+    else the network itself, with rounded weights, and for dynamic_range with inputs rounded
+    before each convolution and dense layer.
+
+    Args: net, left as it is; kind, one of KINDS; calibration, for full_int8; input_shape of one
+        clip, for full_int8.
+    Returns: the copy, in evaluation mode; not meant for training.
+    Raises: ValueError for an unknown kind, a missing calibration, a network without convolution
+        or dense layer, and for full_int8 one with an operation that is not known here.
+    """
+    _check(kind, calibration)
+    if kind == "full_int8":
+        return FullInteger(_graph(net, kind, input_shape), calibration)
     simulated = copy.deepcopy(net).eval()
-    layers = _round_weights(simulated)
+    layers = [layer for layer in simulated.modules() if isinstance(layer, WEIGHTED)]
     if not layers:
         raise ValueError(f"{type(net).__name__} has no convolution or dense layer to quantise")
     for layer in layers:
-        layer.register_forward_pre_hook(_quantize_input)
+        layer.weight.data = _rounded(layer.weight.data, kind)
+        if kind == "dynamic_range":
+            layer.register_forward_pre_hook(_quantize_input)
     return simulated
 
 
-def _round_weights(net: nn.Module) -> list[nn.Module]:
-    """Quantise the weights of every convolution and dense layer in place; returns these layers."""
-    layers = [layer for layer in net.modules() if isinstance(layer, WEIGHTED)]
-    for layer in layers:
-        layer.weight.data = quantize_weight(layer.weight.data)
-    return layers
+def _check(kind: str, calibration: Calibration | None) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; there is {', '.join(map(repr, KINDS))}")
+    if kind == "full_int8" and calibration is None:
+        raise ValueError("full_int8 fixes ranges in advance: give calibration=Calibration(clips)")
+
+
+def _rounded(weight: Tensor, kind: str) -> Tensor:
+    return weight.half().to(weight.dtype) if kind == "float16" else quantize_weight(weight)
 
 
 def _quantize_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (quantize_activation(inputs[0]), *inputs[1:])
+
+
+def _graph(
+    net: nn.Module, kind: str, input_shape: tuple[int, ...], static: bool = False
+) -> fx.GraphModule:
+    """The network as a graph, its weights rounded."""
+    depthwise = kind == "full_int8"
+    return _round_weights(inference_graph(net, input_shape, depthwise, static), kind)
+
+
+def _round_weights(graph: fx.GraphModule, kind: str) -> fx.GraphModule:
+    """Round the weights of every convolution and dense layer, in place."""
+    nodes = [node for node in graph.graph.nodes if operation_of(node) in WEIGHTED_OPERATIONS]
+    if not nodes:
+        raise ValueError("the network has no convolution or dense layer to quantise")
+    for target in dict.fromkeys(n.args[1].target for n in nodes if n.args[1].op == "get_attr"):
+        weight = operator.attrgetter(target)(graph)
+        weight.data = _rounded(weight.data, kind)
+    return graph
+
+
+class FullInteger(nn.Module):
+    """A graph whose activations are rounded to int8 in fixed ranges: (batch, …) -> logits."""
+
+    def __init__(self, graph: fx.GraphModule, calibration: Calibration):
+        super().__init__()
+        self.graph = graph
+        seen: dict[str, list[Tensor]] = {}
+        with torch.no_grad():
+            for clip in calibration.clips:  # one at a time, as the file is calibrated
+                _Walk(graph, lambda name, x: seen.setdefault(name, []).append(x) or x).run(
+                    clip[None]
+                )
+        self.ranges = {
+            name: RANGES[calibration.method](torch.stack(values).flatten(1))
+            for name, values in seen.items()
+        }
+        for node in graph.graph.nodes:
+            if operation_of(node) in ELEMENTWISE:
+                for operand in node.args:
+                    if isinstance(operand, fx.Node) and operand.op == "get_attr":
+                        value = constant_of(graph, operand)
+                        value.data = round_between(value.data, *min_max(value.data))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Walk(self.graph, lambda name, x: round_between(x, *self.ranges[name])).run(x)
+
+
+def round_between(x: Tensor, low: float, high: float) -> Tensor:
+    """Asymmetric int8 in a fixed range, which is stretched to hold 0; what lies outside is clipped.
+
+    In training the gradient passes as if nothing were rounded, except where x is clipped.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max((high - low) / 255, torch.finfo(x.dtype).tiny)
+    zero = round(-128 - low / scale)
+    inside = x.clamp((-128 - zero) * scale, (127 - zero) * scale)
+    rounded = ((inside / scale + zero).round().clamp(-128, 127) - zero) * scale
+    return inside + (rounded - inside).detach()
+
+
+class _Walk(fx.Interpreter):
+    """Runs a graph and hands every activation that the full int8 file rounds to `at(name, x)`."""
+
+    def __init__(self, graph: fx.GraphModule, at: Callable[[str, Tensor], Tensor]):
+        super().__init__(graph)
+        self.at = at
+
+    def run_node(self, n: fx.Node):
+        value = super().run_node(n)
+        return self.at(n.name, value) if _is_rounded(n) else value
+
+
+def _is_rounded(node: fx.Node) -> bool:
+    operation = operation_of(node)
+    if node.op != "call_function" or not isinstance(node.meta.get("val", Tensor()), Tensor):
+        return node.op == "placeholder"  # the network's input
+    if operation in SAME_GRID:
+        return False
+    if operation in WEIGHTED_OPERATIONS | ELEMENTWISE:
+        following = [operation_of(user) for user in node.users]
+        return not (len(following) == 1 and following[0] in ACTIVATIONS)
+    if operation in ACTIVATIONS | AVERAGES:
+        return True
+    raise ValueError(
+        f"the full int8 simulation does not know the operation {operation or node.target} "
+        f"({node.name}); export the network and ask LiteRT"
+    )
 
 
 def export(
@@ -98,162 +289,34 @@ def export(
     path: str | Path,
     kind: str = "dynamic_range",
     input_shape: tuple[int, ...] = (1, 140, 8),
+    calibration: Calibration | None = None,
 ) -> Path:
     """Write the network as a quantised .tflite file, tensor names and metadata stripped.
 
     A (channel, mel, time) input becomes (mel, time, channel) in the file, as devices expect;
     `LiteRT` knows. The conversion runs in a process of its own, about ten seconds: the converter
-    is slow to import and prints to both streams.
+    is slow to import and prints to both streams. The file is loaded and run once before it is
+    given back.
 
     Args: net; path of the file, replaced if it exists; kind, one of KINDS; input_shape of one
-        clip, without the batch.
+        clip, without the batch; calibration, for full_int8.
     Returns: the path.
-    Raises: ValueError for an unknown kind or a network that does not take this input;
-        RuntimeError with the converter's message when the conversion fails.
+    Raises: ValueError for an unknown kind, a missing calibration, or a network that does not take
+        this input; RuntimeError with the converter's message when the conversion fails.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}; there is {', '.join(map(repr, KINDS))}")
-    path = Path(path)
-    with tempfile.TemporaryDirectory() as folder:
-        graph, tflite = Path(folder, "graph.pt2"), Path(folder, "quantised.tflite")
-        _save_graph(net, input_shape, graph)
-        # -m from the folder that holds asclib, whatever the caller's working directory
-        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", JAX_PLATFORMS="cpu")
-        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-        run = subprocess.run(
-            [sys.executable, "-m", "asclib.quantization", str(graph), str(tflite), kind],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        if run.returncode or not tflite.exists():
-            lines = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
-            raise RuntimeError(
-                f"{type(net).__name__} could not be converted to .tflite: {lines[-1]}\n"
-                + "\n".join(lines[-15:])
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, tflite.read_bytes())
-    return path
-
-
-def _save_graph(net: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
-    """Save the network as a graph, so that a class defined in a notebook needs no importing."""
-    net = copy.deepcopy(net).cpu().eval()
-    try:
-        with torch.no_grad():
-            net(torch.zeros(1, *input_shape))
-    except Exception as error:
-        raise ValueError(
-            f"{type(net).__name__} does not take an input of shape {(1, *input_shape)}: {error}; "
-            "give the shape of one clip as input_shape"
-        ) from error
-    _round_weights(net)
+    _check(kind, calibration)
+    graph = _graph(net, kind, input_shape, static=True)
+    clip = torch.zeros(1, *input_shape)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # exporting warns about its own internals
-        program = torch.export.export(net, (torch.zeros(1, *input_shape),))
-        torch.export.save(program, path)
-
-
-def _convert(graph: Path, tflite: Path, kind: str) -> None:
-    """Graph -> float .tflite -> quantised -> stripped. Run in the process `export` starts."""
-    program = torch.export.load(graph)
-    (example,), _ = program.example_inputs
-    # imported here: slower to import than all the rest of this module, and noisy
-    import litert_torch
-    from ai_edge_quantizer import quantizer, recipe
-
-    net = program.module()
-    if example.dim() == 4:
-        net = litert_torch.to_channel_last_io(net, args=[0])
-        example = example.permute(0, 2, 3, 1).contiguous()
-    floating = tflite.with_suffix(".float.tflite")
-    litert_torch.convert(net, (example,)).export(str(floating))
-    work = quantizer.Quantizer(str(floating))
-    work.load_quantization_recipe(getattr(recipe, KINDS[kind])())
-    tflite.write_bytes(_strip(bytes(work.quantize().quantized_model)))
-
-
-def _strip(content: bytes) -> bytes:
-    """A .tflite without tensor names, signatures and metadata: 15 to 85 kB that no device reads."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    for entry in model.metadata or []:
-        model.buffers[entry.buffer].data = None
-    model.metadata = model.signatureDefs = model.description = model.metadataBuffer = None
-    for graph in model.subgraphs:
-        graph.name = None
-        for tensor in graph.tensors:
-            tensor.name = None
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-class LiteRT:
-    """A .tflite file as a function: (batch, 1, 140, 8) tensor or array -> (batch, n) logits.
-
-    Clips go through one at a time, as on a device, in LiteRT itself on one thread.
-    Raises: FileNotFoundError; ValueError when the file is no .tflite with float input, or the
-        clips do not fit it.
-    """
-
-    def __init__(self, path: str | Path):
-        from ai_edge_litert.interpreter import Interpreter
-
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(f"{path}: no such file; asclib.quantization.export writes one")
-        try:
-            with _quiet():
-                self._interpreter = Interpreter(str(path), num_threads=1)
-                self._interpreter.allocate_tensors()
-        except ValueError as error:
-            raise ValueError(f"{path}: LiteRT cannot load it: {error}") from error
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
-        if self._input["dtype"] is not np.float32:
-            raise ValueError(
-                f"{path} takes {self._input['dtype'].__name__}, not float32: its scale and zero "
-                "point would have to be applied first"
-            )
-
-    def __call__(self, x: Tensor | np.ndarray) -> np.ndarray:
-        if isinstance(x, Tensor):
-            x = x.detach().cpu().numpy()
-        x = np.asarray(x, np.float32)
-        if x.ndim == 4:
-            x = x.transpose(0, 2, 3, 1)  # the file's layout is (mel, time, channel)
-        shape = tuple(self._input["shape"][1:])
-        if x.shape[1:] != shape:
-            clip = (shape[-1], *shape[:-1]) if len(shape) == 3 else shape
-            given = (x.shape[0], x.shape[-1], *x.shape[1:-1]) if x.ndim == 4 else x.shape
-            raise ValueError(
-                f"{self.path} takes clips (batch, {', '.join(map(str, clip))}), not {given}"
-            )
-        logits = np.empty((len(x), *self._output["shape"][1:]), np.float32)
-        for i, clip in enumerate(x):
-            self._interpreter.set_tensor(self._input["index"], np.ascontiguousarray(clip[None]))
-            self._interpreter.invoke()
-            logits[i] = self._interpreter.get_tensor(self._output["index"])[0]
-        return logits
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence C++ code that writes to the process's standard error, past sys.stderr."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+        warnings.simplefilter("ignore")
+        program = torch.export.export(graph, (clip,))
+    path = Path(path)
+    given = calibration and (calibration.clips, calibration.method)
+    tflite.convert(program, path, kind, given)
+    answer, expected = LiteRT(path)(clip), graph(clip)
+    if answer.shape != tuple(expected.shape) or not np.isfinite(answer).all():
+        raise RuntimeError(f"{path} answers {answer.shape} numbers, not all finite as the network")
+    return path
 
 
 def agreement(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
@@ -262,7 +325,3 @@ def agreement(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"two (clips, n) arrays of one shape are needed, not {a.shape}, {b.shape}")
     return float((a.argmax(1) == b.argmax(1)).mean())
-
-
-if __name__ == "__main__":
-    _convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -186,4 +187,4 @@ def _plain(value: Any) -> str:
         return value.__qualname__
     if isinstance(value, functools.partial):
         return f"{value.func.__qualname__}{value.args}{value.keywords}"
-    return repr(value)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # of functions inside: an address is no key

@@ -3,6 +3,7 @@
     python -m asclib.study scoreboard --seeds 0 1 2
     python -m asclib.study dataset
     python -m asclib.study augmentation
+    python -m asclib.study pruning
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
 """
@@ -30,6 +31,7 @@ from asclib.settings import SCENES
 from asclib.store import PROJECT, write_atomic
 from asclib.study_augmentation import augmentation
 from asclib.study_data import dataset, device_gap
+from asclib.study_pruning import METHODS, SHARES, pruning
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
@@ -141,8 +143,13 @@ def main(arguments: list[str] | None = None) -> None:
     data.set_defaults(run=_dataset)
     changed = commands.add_parser("augmentation", help="train with each augmentation and score it")
     changed.set_defaults(run=_augmentation)
-    for command, seeds, name in ((board, 3, "study"), (data, 8, "study"), (changed, 8, "quick")):
-        command.add_argument("--profile", default=name)
+    small = commands.add_parser("pruning", help="prune the student and heal it in two ways")
+    small.set_defaults(run=_pruning)
+    small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
+    defaults = ((board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3))
+    for command, profile, seeds in defaults:
+        command.add_argument("--profile", default=profile)
         command.add_argument("--data-root", default=None)
         command.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
         command.add_argument("--output", type=Path, help="default: results/<command>.json")
@@ -178,6 +185,16 @@ def _made_with(experiment: Experiment) -> dict[str, Any]:
     """The provenance of what is not trained with a profile's plans or a technique."""
     everything = provenance(experiment)
     return {name: everything[name] for name in ("corpus", "versions", "python", "machine")}
+
+
+def _pruning(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    build([(experiment, "student") for experiment in experiments])
+    return provenance(experiments[0], ("response",)) | pruning(
+        experiments, tuple(options.methods), tuple(options.shares)
+    )
 
 
 if __name__ == "__main__":

@@ -5,17 +5,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from asclib import quantization
+from asclib import tflite
+from asclib.graph import inference_graph, operation_of
 from asclib.networks import TMSIC, count_parameters
 from asclib.quantization import (
+    KINDS,
+    RANGES,
+    Calibration,
     LiteRT,
     agreement,
+    calibration_rows,
     export,
     quantize_activation,
     quantize_weight,
@@ -155,6 +161,145 @@ def test_simulation_agrees_with_litert(exported):
     assert agreement(exported.answers["simulated"], exported.answers["lite"]) >= 0.99
 
 
+@pytest.fixture(scope="module")
+def kinds(trained, exported, tmp_path_factory) -> dict[str, SimpleNamespace]:
+    """The other kinds: the file, its answers, the simulation's, and the integer types within."""
+    folder = tmp_path_factory.mktemp("kinds")
+    calibration = Calibration(_clips(60, seed=2000)[0])
+    made = {}
+    for kind in KINDS[1:]:
+        given = calibration if kind == "full_int8" else None
+        path = export(trained, folder / f"{kind}.tflite", kind, calibration=given)
+        with torch.no_grad():
+            simulated = simulate(trained, kind, given)(exported.x).numpy()
+        made[kind] = SimpleNamespace(path=path, simulated=simulated, lite=LiteRT(path)(exported.x))
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_every_simulation_agrees_with_litert_and_with_float(kind, kinds, exported):
+    made, floating = kinds[kind], exported.answers["float"]
+    # an int8 logit moves in steps of a range over 255, and XNNPACK may round another way
+    assert np.abs(made.simulated - made.lite).mean() < 0.02
+    assert agreement(made.simulated, made.lite) >= 0.99
+    assert agreement(floating, made.lite) >= 0.98
+    assert not np.array_equal(floating, made.lite)
+
+
+def _tensors(path: Path) -> list[tuple[int, bool, int]]:
+    """Type, whether constant, and number of values of each tensor in a file."""
+    model = tflite.read(path)
+    return [
+        (t.type, model.buffers[t.buffer].data is not None, int(np.prod(t.shape)))
+        for t in model.subgraphs[0].tensors
+    ]
+
+
+def test_kinds_store_what_their_names_say(kinds):
+    kernels = 20 * 35 + 28 * 21 * 20 + 28 * 21 * 28 + 16 * 35 * 28 + 16 * 256 + 256 * 10
+    types = schema.TensorType
+    full = _tensors(kinds["full_int8"].path)
+    assert {kind for kind, constant, _ in full if not constant} == {types.INT8}
+    # the three normalisations are depthwise convolutions of one tap
+    stored = sum(n for kind, constant, n in full if constant and kind == types.INT8)
+    assert stored == kernels + 28 + 28 + 16
+    assert types.FLOAT32 not in {kind for kind, _, _ in full}
+    only = _tensors(kinds["weight_only"].path)
+    assert sum(n for kind, constant, n in only if constant and kind == types.INT8) == kernels
+    half = _tensors(kinds["float16"].path)
+    assert sum(n for kind, _, n in half if kind == types.FLOAT16) >= kernels
+    for made in kinds.values():
+        assert not any(t.name for t in tflite.read(made.path).subgraphs[0].tensors)
+    sizes = {kind: made.path.stat().st_size for kind, made in kinds.items()}
+    assert sizes["full_int8"] < 70_000 < sizes["float16"] < 2 * 70_000
+
+
+def test_int8_input_is_rounded_and_clipped_not_cast(kinds):
+    lite = LiteRT(kinds["full_int8"].path)
+    x, _ = _clips(1, seed=9)
+    scale, _ = lite._input["quantization"]
+    np.testing.assert_array_equal(lite(x), lite(x + 0.01 * scale * (x > 0)))
+    far = x.clone()
+    far[0, 0, 0, 0] = 1e6  # a cast would wrap around
+    farther = far.clone()
+    farther[0, 0, 0, 0] = 1e7
+    np.testing.assert_array_equal(lite(far), lite(farther))
+
+
+def test_the_graph_says_what_the_network_says(trained):
+    x, _ = _clips(5, seed=10)
+
+    class Half(nn.Module):  # normalised before, between and after; a bias missing
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm = nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3)
+            self.twice = nn.BatchNorm2d(3, affine=False)
+            for norm in (self.norm, self.twice):
+                norm.running_mean.uniform_(-1, 1)
+                norm.running_var.uniform_(0.5, 2)
+
+        def forward(self, x):
+            x = self.norm(self.first(x))
+            return self.twice(F.relu(x)).mean((2, 3))
+
+    torch.manual_seed(0)
+    for net in (trained, Half().eval()):
+        for depthwise in (False, True):
+            graph = inference_graph(net, (1, 140, 8), depthwise)
+            with torch.no_grad():
+                torch.testing.assert_close(graph(x), net(x), rtol=1e-3, atol=1e-3)
+            assert not any(operation_of(node) == "batch_norm" for node in graph.graph.nodes)
+
+
+def test_unknown_operations_are_named_by_the_full_int8_simulation():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Softplus())
+    with pytest.raises(ValueError, match="does not know the operation softplus"):
+        simulate(net, "full_int8", Calibration(torch.zeros(1, 1, 140, 8)))
+
+
+def test_calibrated_ranges_equal_the_quantisers_own_updates():
+    from ai_edge_quantizer.utils import qsv_utils
+
+    values = torch.randn(30, 500, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    for method, update in (("min_max", qsv_utils.min_max_update),
+                           ("moving_average", qsv_utils.moving_average_update)):  # fmt: skip
+        state = {}
+        for clip in values.numpy():
+            state = update(state, {"min": clip.min(), "max": clip.max()})
+        np.testing.assert_allclose(RANGES[method](values), (state["min"], state["max"]), rtol=1e-5)
+    low, high = RANGES["percentile"](values)
+    inside = ((values >= low) & (values <= high)).float().mean()
+    assert 0.9995 < inside < 1 and low < 0 < high
+
+
+def test_calibration_clips_are_training_clips_spread_evenly_over_devices():
+    devices = ["a"] * 90 + ["b"] * 6 + ["s1"] * 4
+    table = pd.DataFrame({"device": devices, "split": "train"})
+    rows = calibration_rows(table, 15)
+    counts = table["device"].iloc[rows].value_counts()
+    assert counts.to_dict() == {"a": 6, "b": 5, "s1": 4} or counts.to_dict() == {
+        "a": 5, "b": 6, "s1": 4,
+    }  # fmt: skip
+    assert len(set(rows)) == 15
+    assert set(table["device"].iloc[calibration_rows(table, 3)]) == {"a", "b", "s1"}
+    np.testing.assert_array_equal(calibration_rows(table, 9), rows[:9])
+    assert not np.array_equal(calibration_rows(table, 15, seed=1), rows)
+    with pytest.raises(ValueError, match="101 calibration clips asked for, 1 to 100"):
+        calibration_rows(table, 101)
+    table.loc[7, "split"] = "test"
+    with pytest.raises(ValueError, match="row 7: a clip of the test split"):
+        calibration_rows(table, 3)
+
+
+def test_full_int8_asks_for_calibration_and_methods_are_named(tmp_path):
+    with pytest.raises(ValueError, match="give calibration="):
+        export(TMSIC(), tmp_path / "net.tflite", "full_int8")
+    with pytest.raises(ValueError, match="'median'; there is 'min_max', 'percentile'"):
+        Calibration(torch.zeros(1, 1, 140, 8), "median")
+    with pytest.raises(ValueError, match="at least one clip"):
+        Calibration(torch.zeros(0, 1, 140, 8))
+
+
 def test_quantised_file_agrees_with_float_on_99_percent(exported):
     classes = set(exported.answers["float"].argmax(1))
     assert len(classes) >= 5  # else agreement would be cheap
@@ -210,7 +355,7 @@ def test_litert_refuses_what_is_no_model(tmp_path):
 
 
 def test_unknown_kind_is_refused_with_the_kinds_there_are(tmp_path):
-    with pytest.raises(ValueError, match="unknown kind 'int3'; there is 'dynamic_range'"):
+    with pytest.raises(ValueError, match="unknown kind 'int3'; there is 'dynamic_range', 'weight"):
         export(TMSIC(), tmp_path / "net.tflite", kind="int3")
 
 
@@ -220,10 +365,10 @@ def test_wrong_input_shape_is_refused_before_converting(tmp_path):
 
 
 def test_a_failing_conversion_surfaces_its_message_and_prints_nothing(tmp_path, monkeypatch, capfd):
-    def no_graph(net: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+    def no_graph(program: torch.export.ExportedProgram, path: Path) -> None:
         path.write_bytes(b"no graph")
 
-    monkeypatch.setattr(quantization, "_save_graph", no_graph)
+    monkeypatch.setattr(tflite.torch.export, "save", no_graph)
     with pytest.raises(RuntimeError, match="could not be converted.*not a zip file"):
         export(TMSIC(), tmp_path / "net.tflite")
     assert not (tmp_path / "net.tflite").exists()

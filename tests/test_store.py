@@ -165,6 +165,26 @@ def test_code_version_follows_meaning_and_not_wording(module, change, same):
     assert (before == after) is same
 
 
+def test_an_address_is_no_part_of_a_key(module):
+    source = SOURCE + """
+    from dataclasses import dataclass
+
+    @dataclass(frozen=True)
+    class Stage:
+        loss: object
+
+    TABLE = {"one": Stage(helper)}
+
+    def looked_up():
+        return TABLE
+"""
+    versions = [store.code_version(module(source).looked_up) for _ in range(2)]
+    kept = [module(source) for _ in range(2)]  # alive together, so at two addresses
+    assert kept[0].helper is not kept[1].helper
+    versions += [store.code_version(one.looked_up) for one in kept]
+    assert len(set(versions)) == 1
+
+
 def test_progress_goes_to_the_named_file_and_not_to_stdout(folder, monkeypatch, capsys):
     monkeypatch.setenv("ASCLIB_PROGRESS", str(folder / "bars"))
     assert list(store.progress(range(3), label="loop")) == [0, 1, 2]

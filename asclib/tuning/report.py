@@ -25,9 +25,10 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file, save_file
 
 from asclib import training
+from asclib.evaluation import paired
 from asclib.experiment import Experiment
 from asclib.store import PROJECT, artefact, write_atomic
-from asclib.study import paired, provenance
+from asclib.study import provenance
 from asclib.training import macro_accuracy, predict
 from asclib.tuning import architecture, features
 from asclib.tuning.search import EFFORTS, KINDS, PLAN, Point, Search, open_study
@@ -124,7 +125,7 @@ def against_the_authors(
     """The best found and the authors' choice, trained anew from the same seeds, on both splits.
 
     Returns: for validation and test: the accuracies of both per seed, and the paired difference
-    with intervals over seeds and over recordings (`asclib.study.paired`).
+    with intervals over seeds and over recordings (`asclib.evaluation.paired`).
     """
     points = {"authors": search.start, "best": best}
     joblib.Parallel(n_jobs=workers or training.cores())(
