@@ -217,7 +217,7 @@ plotting.show(fig)
 spent = trials["epochs"].map(len).sum()
 trained = (trials["outcome"] != "impossible").sum()
 full = trained * settings["epochs"]
-glue("input_saved", 100 * (1 - spent / full), display=False)
+glue("input_saved", float(100 * (1 - spent / full)), display=False)
 print(f"{spent} epochs were trained, {full} without Hyperband")
 
 # %% [markdown]
@@ -290,9 +290,10 @@ axes[0].set_ylabel("macro accuracy (%)")
 plotting.show(fig)
 
 # %%
-searched = trials.set_index("number")["accuracy"]
-glue("input_claim", 100 * searched[found["best"]["number"]], display=False)
-glue("input_start", 100 * searched[0], display=False)
+searched = 100 * trials.set_index("number")["accuracy"]
+claim = searched[found["best"]["number"]]
+glue("input_claim", float(claim), display=False)
+glue("input_start", float(searched[0]), display=False)
 for split, row in rows.items():
     for name, value in row.items():
         glue(f"input_{split}_{name}", float(value), display=False)

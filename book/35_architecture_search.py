@@ -122,7 +122,7 @@ large = costs["parameters"] > limit.parameters
 print(f"too many MACs:       {over.mean():.1%}")
 print(f"too many parameters: {large.mean():.1%}")
 print(f"within both:         {(~over & ~large).mean():.1%}")
-glue("net_outside", 100 * (over | large).mean(), display=False)
+glue("net_outside", float(100 * (over | large).mean()), display=False)
 
 # %% [markdown]
 # It is the MACs that bind. To train such networks first and throw them away afterwards would waste a good
@@ -182,7 +182,7 @@ print(f"{len(trials)} trials of up to {settings['epochs']} epochs")
 halves = trials["number"] < len(trials) / 2
 impossible = (trials["outcome"] == "impossible").groupby(~halves).mean()
 for half, name in zip(impossible, ("first", "second"), strict=True):
-    glue(f"net_impossible_{name}", 100 * half, display=False)
+    glue(f"net_impossible_{name}", float(100 * half), display=False)
 outcomes
 
 # %% [markdown]
@@ -260,8 +260,9 @@ for split, row in rows.items():
 low, high = rows["test"]["low"], rows["test"]["high"]
 answer = "above" if low > 0 else "below" if high < 0 else "on both sides of"
 glue("net_answer", answer, display=False)
-glue("net_claim", 100 * best["accuracy"], display=False)
-glue("net_start", 100 * trials.loc[0, "accuracy"], display=False)
+start = trials.loc[0, "accuracy"]
+glue("net_claim", float(100 * best["accuracy"]), display=False)
+glue("net_start", float(100 * start), display=False)
 print(f"on test, the interval lies {answer} zero")
 
 # %% [markdown]
@@ -288,8 +289,8 @@ names = ["claimed", "kept", "flattery", "flattery_low", "flattery_high",
          "kept_by_validation_choice", "mean"]  # fmt: skip
 for name in names:
     glue(f"net_{name}", 100 * flat[name], display=False)
-glue("net_correlation", tested["validation"].corr(tested["test"]),
-     display=False)  # fmt: skip
+agree = tested["validation"].corr(tested["test"])
+glue("net_correlation", float(agree), display=False)
 print(f"{len(tested)} networks, {flat['halves']} halves")
 (100 * pd.Series({name: flat[name] for name in names})).round(1)
 
