@@ -233,7 +233,7 @@ show(fig)
 
 # %% [markdown]
 # The student's activations take as much memory as its weights, and no
-# challenge rule counts them. [The complexity chapter](09_complexity.ipynb)
+# challenge rule counts them. [The complexity chapter](14_complexity.ipynb)
 # does.
 #
 # ## How a system is scored
@@ -301,7 +301,7 @@ show(fig)
 # One confident mistake costs the bold system more than all its confident
 # hits bring. Accuracy cannot see this; log loss can. The 2022 ranking went
 # by log loss, and calibration comes back in
-# [the scoreboard](10_scoreboard.ipynb).
+# [the scoreboard](15_scoreboard.ipynb).
 #
 # ### How sure may we be?
 #
@@ -441,14 +441,14 @@ except AssertionError as error:
 # | 1 The challenge | what is asked, and how is it scored? |
 # | [2 The data](02_dataset.ipynb) | what is in the corpus, and which splits are honest? |
 # | [3 The features](03_features.ipynb) | how does a second become a picture? |
-# | [4 The student](04_student.ipynb) | how is a small network built and trained? |
-# | [5 The teacher](05_teacher.ipynb) | how do ten networks become one teacher? |
-# | [6 Response distillation](06_response.ipynb) | what can be learned from soft answers? |
-# | [7 Relational distillation and RRS](07_rrs.ipynb) | what from relations, and in which order? |
-# | [8 Quantisation](08_quantization.ipynb) | what is left in eight bits? |
-# | [9 Complexity](09_complexity.ipynb) | what does a network cost? |
-# | [10 The scoreboard](10_scoreboard.ipynb) | how good is everything, and how sure are we? |
-# | [11 What a training costs](11_training.ipynb) | how many trainings can one afford? |
+# | [4 The student](06_student.ipynb) | how is a small network built and trained? |
+# | [5 The teacher](08_teacher.ipynb) | how do ten networks become one teacher? |
+# | [6 Response distillation](09_response.ipynb) | what can be learned from soft answers? |
+# | [7 Relational distillation and RRS](10_rrs.ipynb) | what from relations, and in which order? |
+# | [8 Quantisation](12_quantization.ipynb) | what is left in eight bits? |
+# | [9 Complexity](14_complexity.ipynb) | what does a network cost? |
+# | [10 The scoreboard](15_scoreboard.ipynb) | how good is everything, and how sure are we? |
+# | [11 What a training costs](16_training.ipynb) | how many trainings can one afford? |
 #
 # Each chapter can be opened first: what it needs and does not find, it
 # builds.

@@ -420,7 +420,7 @@ means.round(1)
 #
 # How many points does each split promise too many? See the column `gap` and {numref}`fig-data-leak`. The
 # row `clip within city, augmented` does what the published program did: it adds five versions of every
-# clip of another device than `a` ([augmentation](31_augmentation.ipynb) makes them), *then* splits.
+# clip of another device than `a` ([augmentation](04_augmentation.ipynb) makes them), *then* splits.
 # The last columns are the shares of validation items that have a version of the same clip, and a clip
 # of the same location, among those to fit on.
 
@@ -518,7 +518,7 @@ plotting.show(fig)
 # Four targets were set for it, so that it would be neither a toy nor hopeless; the third is measured
 # on two systems. The table compares them with what was measured on its test split at study size. `met`
 # looks at the estimate; the interval says how far other test recordings might move it. The networks are
-# those of [the scoreboard](10_scoreboard.ipynb).
+# those of [the scoreboard](15_scoreboard.ipynb).
 
 # %%
 board = results("scoreboard")
@@ -559,7 +559,7 @@ table.round(1)
 
 # %% [markdown]
 # {glue:text}`met` of {glue:text}`asked` rows are met. The last row was aimed at with the test scores in
-# view, as [the teacher](05_teacher.ipynb) tells: it is no independent evidence. Where one is not, the corpus is harder or easier
+# view, as [the teacher](08_teacher.ipynb) tells: it is no independent evidence. Where one is not, the corpus is harder or easier
 # than intended, and the row says by how much.
 #
 # ## Takeaways

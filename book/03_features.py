@@ -479,7 +479,7 @@ print(f"values above zero: {100 * (features > 0).float().mean():.1f} per cent")
 # %% [markdown]
 # The mean is far from zero, and networks like zero. What helps is batch normalisation
 # {cite}`ioffe2015batch` right after the first convolution: over a batch, it takes each channel's mean out
-# and divides by its deviation. Here is an untrained student; [the next chapter](04_student.ipynb)
+# and divides by its deviation. Here is an untrained student; [the next chapter](06_student.ipynb)
 # builds it.
 
 # %%
@@ -537,4 +537,4 @@ assert after.mean().abs() < 0.01
 # :::
 #
 # ## What is next
-# [The student](04_student.ipynb) is the network that reads these pictures.
+# [Augmentation](04_augmentation.ipynb) makes more of these pictures than were recorded.

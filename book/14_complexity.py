@@ -22,8 +22,8 @@
 # * why counters disagree, and how to make their figures meet;
 # * which choices move the MACs, and which do not.
 #
-# **Prerequisites**: [the student](04_student.ipynb) and
-# [the teacher](05_teacher.ipynb) as architectures; nothing is trained here.
+# **Prerequisites**: [the student](06_student.ipynb) and
+# [the teacher](08_teacher.ipynb) as architectures; nothing is trained here.
 # **Data in**: nothing. **Data out**: nothing. Every number below follows
 # from shapes alone, whatever `profile`, `data_root` and `seed` are.
 
@@ -171,7 +171,7 @@ for bits in (32, 16, 8):
 
 # %% [markdown]
 # In float32 the student does not fit; in 16 bits it does.
-# [Quantisation](08_quantization.ipynb) brings it to eight.
+# [Quantisation](12_quantization.ipynb) brings it to eight.
 #
 # ## Activation memory
 #
@@ -225,7 +225,7 @@ for name, count in (("student", counted), ("teacher", big)):
 # The teacher needs ten times the work, and hardly more RAM than the student:
 # its members run one after another. It breaks every limit on size and MACs.
 # That is the whole reason for
-# [distillation](06_response.ipynb): a system may be *taught* by anything,
+# [distillation](09_response.ipynb): a system may be *taught* by anything,
 # and is counted as what it *runs*.
 #
 # ## Why counters disagree
@@ -444,7 +444,7 @@ assert cost.macs == 140 * 8 * 20 * (7 * 3 + 28)
 # **published** results on the evaluation sets of TAU: 2022
 # {cite}`martinmorato2022low`, TMSIC {cite}`ipleiria2023dcase`, 2024
 # {cite}`schmid2024data`. None of them is ours; ours are on another corpus
-# and stand in [the scoreboard](10_scoreboard.ipynb).
+# and stand in [the scoreboard](15_scoreboard.ipynb).
 
 # %%
 published = pd.DataFrame(
@@ -513,7 +513,7 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # Pooling by (1, 2) first halves the frames that `conv2` sees, so its
 # 13,171,200 MACs become 6,585,600. Everything after it is as before. The
 # total falls from 25,376,896 to 18,791,296, by 26 %. Whether accuracy falls
-# too is a question for [the student](04_student.ipynb).
+# too is a question for [the student](06_student.ipynb).
 # :::
 #
 # **2.** How wide may TMSIC be made, all filters by one factor, within 30 M
@@ -537,5 +537,5 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # :::
 #
 # ## What is next
-# Costs are known. [The scoreboard](10_scoreboard.ipynb) asks what each
+# Costs are known. [The scoreboard](15_scoreboard.ipynb) asks what each
 # system gives for them, and how sure one may be.

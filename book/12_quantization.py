@@ -17,7 +17,7 @@
 # * what *dynamic range* quantisation is, and what it is not;
 # * how calibration clips fix the ranges of a file that computes in integers alone.
 #
-# **Prerequisites**: [the student](04_student.ipynb), [RRS](07_rrs.ipynb).
+# **Prerequisites**: [the student](06_student.ipynb), [RRS](10_rrs.ipynb).
 #
 # **Data in**: the student trained with RRS, the one trained on labels alone, the test clips.
 #
@@ -373,7 +373,7 @@ assert parts["8-bit weights"] == n_weights
 # %% [markdown]
 # The largest share by far are the weights. The challenge counts parameters, not files: 51,986 of one
 # byte are 52 kB. The biases and normalisations that stay in floating point take four bytes each
-# ([the chapter on complexity](09_complexity.ipynb) counts them all).
+# ([the chapter on complexity](14_complexity.ipynb) counts them all).
 #
 # ## How few bits would do?
 #
@@ -597,5 +597,5 @@ glue("largest", largest, display=False)
 # :::
 #
 # ## What is next
-# Rounding makes each number smaller. [The next chapter](32_pruning.ipynb) asks how many of them are needed;
-# [the one after](09_complexity.ipynb) counts the multiplications.
+# Rounding makes each number smaller. [The next chapter](13_pruning.ipynb) asks how many of them are needed;
+# [the one after](14_complexity.ipynb) counts the multiplications.

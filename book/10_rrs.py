@@ -15,7 +15,7 @@
 # * RRS, *Relational Response Stagewise*, the technique of the 2023 submission, in two phases;
 # * how to ask whether a longer technique is better, or only longer.
 #
-# **Prerequisites**: [learning from the teacher's answers](06_response.ipynb).
+# **Prerequisites**: [learning from the teacher's answers](09_response.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the teacher's stored answers.
 #
@@ -391,7 +391,7 @@ pd.DataFrame(live).T.round(2)
 # %% [markdown]
 # Look at the intervals over recordings, `low` to `high`, before you look at the accuracies: one quick run cannot rank
 # such techniques. And all of them inherit what the teacher of this run is worth
-# ([its chapter](05_teacher.ipynb) measures it).
+# ([its chapter](08_teacher.ipynb) measures it).
 #
 # ## Better, or only longer?
 #
@@ -542,5 +542,5 @@ for base, row in gaps.iterrows():
 # :::
 #
 # ## What is next
-# The student is as good as its teaching makes it. [The next chapter](08_quantization.ipynb) makes it
-# small: eight bits instead of thirty-two for each weight.
+# Answers and relations are not all that a teacher has. [The next chapter](11_beyond.ipynb) learns from
+# its maps.

@@ -354,5 +354,5 @@ print(f"on test, the interval lies {answer} zero")
 # :::
 #
 # ## What is next
-# [The student](04_student.ipynb) is the network that reads these pictures. How its architecture was
-# found is told in [the search for the architecture](35_architecture_search.ipynb).
+# [The student](06_student.ipynb) is the network that reads these pictures. How its architecture was
+# found is told in [the search for the architecture](07_architecture_search.ipynb).

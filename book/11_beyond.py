@@ -16,8 +16,8 @@
 # * contrastive distillation: telling the same clip from others;
 # * what two of them do to a student's embedding.
 #
-# **Prerequisites**: [the teacher's answers](06_response.ipynb) and
-# [relations first](07_rrs.ipynb).
+# **Prerequisites**: [the teacher's answers](09_response.ipynb) and
+# [relations first](10_rrs.ipynb).
 #
 # **Data in**: the corpus's features, the trained student and teacher.
 #
@@ -68,7 +68,7 @@ with torch.no_grad():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# The last column counts two bytes a number. The [teacher answers once](06_response.ipynb), so its
+# The last column counts two bytes a number. The [teacher answers once](09_response.ipynb), so its
 # maps are computed once, written down under the clips' names, and read again in every epoch.
 #
 # One clip through both networks: where is each of them active? The picture is the mean over the
@@ -191,7 +191,7 @@ plotting.show(figure)
 #
 # $$ \mathrm{KL} = \mathrm{KL}_\text{true against rest} + (1 - p)\,\mathrm{KL}_\text{among the rest} . $$
 #
-# The second part carries what [the last but one chapter](06_response.ipynb) called knowledge, and it
+# The second part carries what [the last but one chapter](09_response.ipynb) called knowledge, and it
 # is multiplied by $1 - p$: the surer the teacher, the less of it is taught. So give both a weight of
 # their own. First, does the equation hold?
 
@@ -339,4 +339,4 @@ assert np.isfinite(flat).all()
 # :::
 #
 # ## What is next
-# [Eight bits are enough](08_quantization.ipynb): the student, whoever taught it, goes onto the chip.
+# [Eight bits are enough](12_quantization.ipynb): the student, whoever taught it, goes onto the chip.

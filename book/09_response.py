@@ -16,7 +16,7 @@
 # * why the teacher answers once, and why its answers are joined by name and not by row;
 # * how to read a difference between two systems that comes with two intervals.
 #
-# **Prerequisites**: [the student](04_student.ipynb) and [the teacher](05_teacher.ipynb); softmax and
+# **Prerequisites**: [the student](06_student.ipynb) and [the teacher](08_teacher.ipynb); softmax and
 # cross-entropy.
 #
 # **Data in**: the log-mel features of the corpus, the trained student and teacher.
@@ -410,7 +410,7 @@ table.loc[[*names, "teacher"]].astype(float).round(2)
 
 # %% [markdown]
 # The columns are means over the seeds, with the lowest and the highest accuracy of a seed. The
-# calibration error is the gap between confidence and accuracy that [the teacher](05_teacher.ipynb)
+# calibration error is the gap between confidence and accuracy that [the teacher](08_teacher.ipynb)
 # drew.
 #
 # Each difference below is between systems trained with the same seeds. It carries two intervals,
@@ -517,5 +517,5 @@ for name, pair in zip(("kd", "faithful", "slip"), pairs, strict=True):
 # :::
 #
 # ## What is next
-# An answer describes one clip at a time. [The next chapter](07_rrs.ipynb) teaches the student how clips
+# An answer describes one clip at a time. [The next chapter](10_rrs.ipynb) teaches the student how clips
 # lie *relative to each other*, and then lets it learn the answers: relational, then response.

@@ -16,9 +16,9 @@
 # * how the fused teacher is built, and why it cannot enter the challenge itself;
 # * how it compares with the student, and what its soft answers have to offer.
 #
-# **Prerequisites**: [the student](04_student.ipynb). **Data in**: the log-mel features, the
+# **Prerequisites**: [the student](06_student.ipynb). **Data in**: the log-mel features, the
 # trained student. **Data out**: the trained teacher, whose answers
-# [distillation](06_response.ipynb) hands on.
+# [distillation](09_response.ipynb) hands on.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -363,7 +363,7 @@ for name in ("our teacher.train()", "torch's own train()"):
 # ## Too large to enter
 #
 # What does the teacher cost, and would it be allowed to enter? We count both as
-# [the chapter on complexity](09_complexity.ipynb) explains, at one byte per parameter.
+# [the chapter on complexity](14_complexity.ipynb) explains, at one byte per parameter.
 
 # %%
 networks = {"student": TMSIC(), "one member": TMSIC(2), "teacher": teacher}
@@ -635,4 +635,4 @@ plotting.show(figure)
 #
 # ## What is next
 # The teacher knows and is too large; the student is small.
-# [Response distillation](06_response.ipynb) hands the answers on.
+# [Response distillation](09_response.ipynb) hands the answers on.

@@ -16,7 +16,7 @@
 # * whether the best found is better than TMSIC;
 # * what one would have claimed had the test split chosen.
 #
-# **Prerequisites**: [the student](04_student.ipynb); [the search for the input](34_feature_search.ipynb),
+# **Prerequisites**: [the student](06_student.ipynb); [the search for the input](05_feature_search.ipynb),
 # which explains TPE and Hyperband.
 # **Data in**: the log-mel features, (1, 140, 8) a clip; `results/tuning_architecture.json`.
 # **Data out**: a study of a dozen trials in the store.
@@ -130,7 +130,7 @@ glue("net_outside", float(100 * (over | large).mean()), display=False)
 #
 # Arithmetic can be wrong about a network. So each point that passes is also built on torch's *meta*
 # device, where tensors have a shape and no content, and counted by the counter of
-# [the complexity chapter](09_complexity.ipynb). If the two disagreed, the search would stop.
+# [the complexity chapter](14_complexity.ipynb). If the two disagreed, the search would stop.
 
 # %%
 with torch.device("meta"):
@@ -357,5 +357,5 @@ plotting.show(fig)
 # :::
 #
 # ## What is next
-# Ten networks of this architecture, each an expert for one scene: [the teacher](05_teacher.ipynb). More
+# Ten networks of this architecture, each an expert for one scene: [the teacher](08_teacher.ipynb). More
 # workers for a search: [when one machine is not enough](machines.md).

@@ -514,4 +514,5 @@ glue("passes", data["passes"], display=False)
 # :::
 #
 # ## What is next
-# [The student](04_student.ipynb) is the network that all this was for.
+# The authors did not guess 140 bands and 8 frames: [the next chapter](05_feature_search.ipynb) searches
+# for them.

@@ -566,7 +566,7 @@ runs.set_index("seed")[columns].astype(float).round(3)
 #
 # ## Exercises
 # **1.** How many parameters has a TMSIC with two outputs,
-# [one member of the teacher](05_teacher.ipynb)? And how many of them are learnt by gradient?
+# [one member of the teacher](08_teacher.ipynb)? And how many of them are learnt by gradient?
 #
 # :::{dropdown} Solution
 # Only the head changes: $256 \cdot 2 + 2 = 514$ in place of 2,570. So
@@ -608,4 +608,5 @@ runs.set_index("seed")[columns].astype(float).round(3)
 # :::
 #
 # ## What is next
-# Ten such networks, each an expert for one scene: [the teacher](05_teacher.ipynb).
+# [The next chapter](07_architecture_search.ipynb) searches for such a network. Then come ten of them,
+# each an expert for one scene: [the teacher](08_teacher.ipynb).

@@ -16,8 +16,8 @@
 # * whether a teacher heals better than labels do, and how to ask that fairly;
 # * how many MACs the student can lose before it is another, worse system.
 #
-# **Prerequisites**: [the student](04_student.ipynb), [response distillation](06_response.ipynb),
-# [complexity](09_complexity.ipynb).
+# **Prerequisites**: [the student](06_student.ipynb), [response distillation](09_response.ipynb),
+# [complexity](14_complexity.ipynb).
 #
 # **Data in**: the student trained on labels, the teacher's answers, the test clips.
 #
@@ -131,7 +131,7 @@ assert accuracy(cut[0.1]) < accuracy(cut[1.0])
 #
 # The weights that are left are a good place to start from, not to stay. Healing is training, for fewer
 # epochs and at a lower rate. There are two teachers to choose from: the labels, and
-# [the teacher](05_teacher.ipynb). The question of this chapter is whether the second heals better. To be fair
+# [the teacher](08_teacher.ipynb). The question of this chapter is whether the second heals better. To be fair
 # to both, the two start from the same weights, see the same clips in the same order and for as many epochs.
 
 # %% tags=["nbval-ignore-output"]
@@ -249,5 +249,5 @@ glue("tenth", round(float(tenth), 1), display=False)
 # :::
 #
 # ## What is next
-# The student can be cut and it can be rounded. [The next chapter](09_complexity.ipynb) counts what is
+# The student can be cut and it can be rounded. [The next chapter](14_complexity.ipynb) counts what is
 # left.
