@@ -460,7 +460,7 @@ for method in quantization.RANGES:
     ranges = quantization.Calibration(calibration, method)
     schemes[f"full_int8, {method}"] = ("full_int8", ranges)
 columns = ["accuracy (%)", "as float (%)", "as simulated (%)"]
-print(", ".join(schemes))
+print(*schemes, sep="\n")
 
 # %% tags=["nbval-ignore-output"]
 rows = {}
