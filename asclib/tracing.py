@@ -35,7 +35,7 @@ FREE = frozenset(
     _reshape_alias fill fill_ zero_ roll flip repeat gather scatter index index_select index_put
     embedding tril triu im2col pixel_shuffle channel_shuffle native_channel_shuffle
     constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
-    _weight_norm_interface _local_scalar_dense
+    _weight_norm_interface _local_scalar_dense as_strided_ hardswish _prelu_kernel
     """.split()
 )
 COUNTED = frozenset("convolution mm bmm mv dot linear addmm baddbmm addmv".split())

@@ -193,6 +193,17 @@ def test_weights_hidden_from_torch_are_named():
         complexity(Hidden())
 
 
+def test_a_network_left_channels_last_by_its_training_counts_the_same():
+    trained = TMSIC().to(memory_format=torch.channels_last)
+    assert complexity(trained, (1, 140, 8)).macs == complexity(TMSIC(), (1, 140, 8)).macs
+
+
+@pytest.mark.parametrize("activation", [nn.Hardswish, nn.PReLU, nn.ReLU6, nn.SiLU, nn.GELU])
+def test_activations_of_other_networks_are_known_and_cost_no_macs(activation):
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), activation())
+    assert complexity(net, (1, 10, 10)).macs == complexity(net[:1], (1, 10, 10)).macs
+
+
 def test_counting_leaves_the_network_as_it_was():
     net = TMSIC().train()
     net.norm2.eval()
