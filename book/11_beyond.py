@@ -271,13 +271,15 @@ pd.DataFrame(rows).set_index("technique")[columns].fillna("")
 # trained on? And what do they do to the student's embedding? The two axes of {numref}`fig-embeddings` are
 # the first principal components of each embedding.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 from asclib.training import macro_accuracy, predict
 
 taught = ("attention", "similarity")
 experiment.build(*taught)
 nets = {"student alone": student}
 nets |= {name: experiment.distilled(name) for name in taught}
+
+# %% tags=["nbval-ignore-output"]
 rows = {}
 for name, net in nets.items():
     right = macro_accuracy(predict(net, test.x), test.labels)
