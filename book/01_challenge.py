@@ -441,14 +441,19 @@ except AssertionError as error:
 # | 1 The challenge | what is asked, and how is it scored? |
 # | [2 The data](02_dataset.ipynb) | what is in the corpus, and which splits are honest? |
 # | [3 The features](03_features.ipynb) | how does a second become a picture? |
-# | [4 The student](06_student.ipynb) | how is a small network built and trained? |
-# | [5 The teacher](08_teacher.ipynb) | how do ten networks become one teacher? |
-# | [6 Response distillation](09_response.ipynb) | what can be learned from soft answers? |
-# | [7 Relational distillation and RRS](10_rrs.ipynb) | what from relations, and in which order? |
-# | [8 Quantisation](12_quantization.ipynb) | what is left in eight bits? |
-# | [9 Complexity](14_complexity.ipynb) | what does a network cost? |
-# | [10 The scoreboard](15_scoreboard.ipynb) | how good is everything, and how sure are we? |
-# | [11 What a training costs](16_training.ipynb) | how many trainings can one afford? |
+# | [4 Augmentation](04_augmentation.ipynb) | how are more clips made of few? |
+# | [5 The search for the input](05_feature_search.ipynb) | why 140 bands and 8 frames? |
+# | [6 The student](06_student.ipynb) | how is a small network built and trained? |
+# | [7 The search for the architecture](07_architecture_search.ipynb) | why this network, and what does choosing add to a score? |
+# | [8 The teacher](08_teacher.ipynb) | how do ten networks become one teacher? |
+# | [9 Response distillation](09_response.ipynb) | what can be learned from soft answers? |
+# | [10 Relational distillation and RRS](10_rrs.ipynb) | what from relations, and in which order? |
+# | [11 More than the answer](11_beyond.ipynb) | what from maps and embeddings? |
+# | [12 Quantisation](12_quantization.ipynb) | what is left in eight bits? |
+# | [13 Pruning](13_pruning.ipynb) | how small can it get? |
+# | [14 Complexity](14_complexity.ipynb) | what does a network cost? |
+# | [15 The scoreboard](15_scoreboard.ipynb) | how good is everything, and how sure are we? |
+# | [16 What a training costs](16_training.ipynb) | how many trainings can one afford? |
 #
 # Each chapter can be opened first: what it needs and does not find, it
 # builds.
