@@ -258,7 +258,8 @@ names = ("fitnets", "attention", "similarity", "ofd", "decoupled", "dist",
 rows = [{"technique": name} | stage.settings()
         for name in names for stage in TECHNIQUES[name]]
 columns = ["loss", "on", "connect", "weight", "hard"]
-pd.DataFrame(rows).set_index("technique")[columns].fillna("")
+usual = {"on": "logits", "connect": ""}
+pd.DataFrame(rows).set_index("technique")[columns].fillna(usual)
 
 # %% [markdown]
 # The weights are those their papers or the usual programs take. They span six orders of magnitude

@@ -105,6 +105,7 @@ def test_rrs_is_relational_then_response_with_the_published_weights():
 def test_stage_settings_are_plain_json(name):
     for stage in TECHNIQUES[name]:
         assert json.loads(json.dumps(stage.settings()))["loss"] == stage.loss.__name__
+    assert ("on" in stage.settings()) == (stage.on != "logits")
 
 
 def test_a_resumed_distillation_continues_to_the_same_result(tmp_path):

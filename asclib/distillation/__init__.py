@@ -50,9 +50,16 @@ class Stage:
     monitor: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """The stage in plain json values, for the store's keys and the tables of results."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return values | {"loss": self.loss.__name__, "needs": list(self.needs)}
+        """The stage in plain json values, for the store's keys and the tables of results.
+
+        `on`, `connect`, `needs` and `monitor` are named only where they are not as usual.
+        """
+        plain = {"loss": self.loss.__name__, "weight": self.weight, "hard": self.hard,
+                 "epochs": self.epochs, "arguments": self.arguments}  # fmt: skip
+        rare = [item for item in fields(self) if item.name not in plain]
+        changed = {item.name: getattr(self, item.name) for item in rare
+                   if getattr(self, item.name) != item.default}  # fmt: skip
+        return plain | {key: list(v) if key == "needs" else v for key, v in changed.items()}
 
 
 def _mixed(loss, alpha: float, scale: float = 1.0, epochs: float = 1.0, **arguments) -> Stage:
