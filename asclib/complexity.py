@@ -219,40 +219,47 @@ def main(arguments: list[str] | None = None) -> None:
     if options.bits < 1:
         parser.error(f"--bits {options.bits}: give the bits of one number, such as --bits 8")
     if options.network.endswith(".tflite"):
-        _print_file(parser, options.network)
+        _show_file(parser, options.network)
         return
     try:
         net = _network(options.network)
         counted = complexity(net, shape, activation_bits=options.bits, on_unknown="report")
     except ValueError as error:
         parser.error(str(error))
-    print(counted.layers.to_string(index=False))
-    print(f"\nparameters       {counted.parameters:>14,}")
-    print(f"bytes            {counted.bytes(options.bits):>14,}  at {options.bits} bits each")
-    print(f"MACs             {counted.macs:>14,}")
-    print(f"peak activation  {counted.peak_activation:>14,}  bytes at {options.bits} bits each\n")
-    for limits in LIMITS.values():
-        print(counted.within(limits, options.bits))
-    if counted.unknown:
-        sys.exit(1)
+    bits = options.bits
+    _show(counted, bits, [
+        ("parameters", counted.parameters, ""),
+        ("bytes", counted.bytes(bits), f"at {bits} bits each"),
+        ("MACs", counted.macs, ""),
+        ("peak activation", counted.peak_activation, f"bytes at {bits} bits each"),
+    ])  # fmt: skip
 
 
-def _print_file(parser: argparse.ArgumentParser, path: str) -> None:
+def _show_file(parser: argparse.ArgumentParser, path: str) -> None:
     from asclib.complexity_tflite import complexity_of_file  # not above: it imports this module
 
     try:
         counted = complexity_of_file(path)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print(counted.layers.to_string(index=False))
-    print(f"\nparameters       {counted.parameters:>14,}")
-    print(f"bytes            {counted.stored:>14,}  as stored, without scales and graph")
-    print(f"MACs             {counted.macs:>14,}  of convolutions and dense layers")
-    print(f"MACs             {counted.analyser_macs:>14,}  with poolings, means and sums")
-    print(f"peak activation  {counted.peak_activation:>14,}  bytes, nothing done in place")
-    print(f"arena            {counted.arena:>14,}  bytes, placed largest first\n")
+    _show(counted, counted.bits, [
+        ("parameters", counted.parameters, ""),
+        ("bytes", counted.stored, "as stored, without scales and graph"),
+        ("MACs", counted.macs, "of convolutions and dense layers"),
+        ("MACs", counted.analyser_macs, "with poolings, means and sums"),
+        ("peak activation", counted.peak_activation, "bytes, nothing done in place"),
+        ("arena", counted.arena, "bytes, placed largest first"),
+    ])  # fmt: skip
+
+
+def _show(counted: Complexity, bits: int, totals: list[tuple[str, int, str]]) -> None:
+    """Print layers, totals and verdicts; an operation that is unknown makes the exit code 1."""
+    print(counted.layers.to_string(index=False), end="\n\n")
+    for name, value, unit in totals:
+        print(f"{name:16} {value:>14,}  {unit}".rstrip())
+    print()
     for limits in LIMITS.values():
-        print(counted.within(limits))
+        print(counted.within(limits, bits))
     if counted.unknown:
         sys.exit(1)
 

@@ -12,8 +12,10 @@ import os
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -55,6 +57,9 @@ class Experiment:
         self.profile = settings.profile(profile) if isinstance(profile, str) else profile
         self.data_root = None if data_root is None else str(Path(data_root).expanduser().resolve())
         self.seed = seed
+
+    def __reduce__(self):
+        return Experiment, (self.profile, self.data_root, self.seed)  # not the clips it has read
 
     # ---- data ------------------------------------------------------------------------------
 
@@ -262,33 +267,45 @@ def build(runs: list[tuple[Experiment, str]]) -> None:
 
 def _build_missing(runs: list[tuple[Experiment, str]]) -> None:
     missing = [run for run in runs if run[0]._trained(run[1], only_look=True) is None]
-    if len(missing) <= 1 or training.device().type == "cuda":
-        for owner, name in missing:
-            owner._trained(name)
-        return
     for owner in dict.fromkeys(owner for owner, _ in missing):
         for split in ("fit", "validation"):
             owner.clips(split)  # once, before many workers ask for them
-    jobs = joblib.Parallel(n_jobs=-1, return_as="generator_unordered")(
-        joblib.delayed(_build)(owner.profile, owner.data_root, owner.seed, name, os.getpid())
-        for owner, name in missing
+    side_by_side(_train, missing, f"{len(missing)} trainings")
+
+
+def _train(owner: Experiment, name: str) -> None:
+    owner._trained(name)
+
+
+def side_by_side(
+    work: Callable[..., Any], jobs: list[tuple], label: str, workers: int = -1
+) -> None:
+    """Call `work(*job)` for each job, in one single-threaded process for each core.
+
+    One job alone, or jobs for a GPU, are done in this process, one after the other. Inside
+    `joblib.parallel_config("dask")` the workers are the cluster's. What work makes, it leaves in
+    the store: nothing is returned. Workers are silent, and end when this process does.
+    """
+    if len(jobs) <= 1 or training.device().type == "cuda":
+        for job in jobs:
+            work(*job)
+        return
+    calls = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
+        joblib.delayed(_call)(work, job, os.getpid()) for job in jobs
     )
-    for _ in progress(jobs, total=len(missing), label=f"{len(missing)} trainings"):
+    for _ in progress(calls, total=len(jobs), label=label):
         pass
 
 
 _turn = threading.Lock()  # torch's random generator belongs to the process
 
 
-def _build(
-    profile: settings.Profile, data_root: str | None, seed: int, name: str, caller: int
-) -> None:
-    """One training, in a worker as a rule: the caller shows the progress, the worker is silent."""
+def _call(work: Callable[..., Any], job: tuple, caller: int) -> None:
     if os.getpid() != caller:
         os.environ["ASCLIB_PROGRESS"] = os.devnull
         threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with _turn:
-        Experiment(profile, data_root, seed)._trained(name)
+        work(*job)
 
 
 def _leave_with(parent: int) -> None:

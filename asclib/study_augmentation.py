@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,21 +38,13 @@ from asclib.augmentation import (
 )
 from asclib.corpus import read_audio
 from asclib.evaluation import evaluate, paired
-from asclib.experiment import Experiment
+from asclib.experiment import Experiment, side_by_side
 from asclib.features import LogMel
 from asclib.networks import TMSIC
 from asclib.settings import SAMPLE_RATE, SCENES, SEEN_DEVICES, UNSEEN_DEVICES
-from asclib.store import artefact, progress, write_atomic
+from asclib.store import artefact, write_atomic
 from asclib.synthesis import RECORDERS
-from asclib.training import (
-    Clips,
-    cores,
-    device,
-    macro_accuracy,
-    one_thread,
-    predict,
-    train,
-)
+from asclib.training import Clips, macro_accuracy, one_thread, predict, train
 
 BASE = "none"
 SPLITS = ("fit", "validation", "test")
@@ -177,7 +168,7 @@ def _drawn(experiment: Experiment, name: str) -> Path:
     )
 
 
-def _trained(experiment: Experiment, name: str, only_look: bool = False) -> Path | None:
+def _trained(experiment: Experiment, name: str) -> Path:
     """The artefact of one training: logits.npy of the test clips, and fit.json."""
     recipe, student = RECIPES[name], experiment.profile.student
     plan = replace(student, epochs=1, monitor="last", mixstyle=recipe.mixstyle)
@@ -202,28 +193,10 @@ def _trained(experiment: Experiment, name: str, only_look: bool = False) -> Path
         "augmented_student",
         {"recipe": name, "plan": asdict(plan), "passes": student.epochs, "seed": experiment.seed}
         | {"copies": recipe.copies, "mixup": recipe.mixup, "clips": joblib.hash(identifiers)},
-        None if only_look else build,
+        build,
         code=(train, repeated, listed, mixup_cross_entropy, TMSIC),
         parents=parents,
     )
-
-
-def _build(work: Callable[..., Any], runs: list[tuple[Experiment, str]], label: str) -> None:
-    """Do `work(experiment, name)` for all runs, one single-threaded process for each core."""
-    workers = 1 if device().type == "cuda" else min(cores(), len(runs))
-    jobs = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
-        joblib.delayed(_silently)(work, experiment, name, os.getpid()) for experiment, name in runs
-    )
-    for _ in progress(jobs, total=len(runs), label=label):
-        pass
-
-
-def _silently(
-    work: Callable[..., Any], experiment: Experiment, name: str, caller: int
-) -> None:
-    if os.getpid() != caller:
-        os.environ["ASCLIB_PROGRESS"] = os.devnull  # the caller shows the progress
-    work(experiment, name)
 
 
 def augmentation(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
@@ -236,8 +209,9 @@ def augmentation(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
     """
     experiments = [Experiment(experiment.profile, experiment.data_root, seed) for seed in seeds]
     clips = experiment.table("test")
-    _build(_drawn, [(experiment, n) for n, recipe in RECIPES.items() if recipe.draw], "pictures")
-    _build(_trained, [(one, name) for one in experiments for name in RECIPES], "trainings")
+    drawn = [(experiment, name) for name, recipe in RECIPES.items() if recipe.draw]
+    side_by_side(_drawn, drawn, "pictures")
+    side_by_side(_trained, [(one, name) for one in experiments for name in RECIPES], "trainings")
     unseen = np.isin(clips["device"], UNSEEN_DEVICES)
     groups = {"all": np.ones(len(clips), bool), "seen": ~unseen, "unseen": unseen}
     groups = {group: mask for group, mask in groups.items() if mask.any()}

@@ -14,15 +14,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from asclib.complexity import complexity
-from asclib.distillation import TECHNIQUES
+from asclib.distillation import TECHNIQUES, distill
 from asclib.evaluation import evaluate, paired
-from asclib.experiment import Experiment
+from asclib.experiment import Experiment, side_by_side
 from asclib.networks import TMSIC
 from asclib.pruning import (
     NarrowTMSIC,
@@ -34,7 +33,7 @@ from asclib.pruning import (
     zero_share,
 )
 from asclib.store import artefact
-from asclib.training import cores, predict, train
+from asclib.training import predict, train
 
 SHARES = (1.0, 0.5, 0.25, 0.1)  # of the MACs
 STEPS = (0.5, 0.25, 0.1)  # of iterative pruning, which heals after each
@@ -115,14 +114,14 @@ def pruned(experiment: Experiment, method: str, share: float, teacher: str) -> t
     recipe = {"share": share, "teacher": teacher, "seed": experiment.seed,
               "plan": asdict(plan(experiment))}  # fmt: skip
     parents = (experiment._trained("student"),)
+    # not the methods themselves: they lead to all techniques, which have nothing to do with this
+    code = (prune_filters, prune_weights, fix_zeros, widths_for, plan, train)
     if teacher == "response":
-        recipe["stages"] = [stage.settings() for stage in TECHNIQUES["response"]]
+        stages = TECHNIQUES["response"]
+        recipe["stages"] = [stage.settings() for stage in stages]
         parents += (Experiment(experiment.profile, experiment.data_root)._trained("teacher"),)
-    folder = artefact(
-        f"pruned_{method}", recipe, build, parents=parents,
-        # not the method's own code, which leads to TECHNIQUES: its text differs between processes
-        code=(prune_filters, prune_weights, widths_for, train),
-    )  # fmt: skip
+        code += (distill, *(stage.loss for stage in stages))
+    folder = artefact(f"pruned_{method}", recipe, build, parents=parents, code=code)
     state = load_file(folder / "weights.safetensors")
     net = NarrowTMSIC(tuple(len(state[f"conv{layer}.bias"]) for layer in (1, 2, 3, 4)))
     net.load_state_dict(state)
@@ -136,8 +135,7 @@ def pruning(
 ) -> dict[str, Any]:
     """The figures of `results/pruning.json`.
 
-    Args: experiments of one profile and several seeds; the methods
-        and shares to run, of those in RUNS.
+    Args: experiments of one profile and several seeds; methods and shares to run, of RUNS.
     Returns: a row per network and seed, the scores pooled over seeds, and for each share the
         accuracy healed by the teacher minus that healed on labels, with both intervals.
     """
@@ -146,7 +144,7 @@ def pruning(
     wanted = [run for run in RUNS if run[0] in methods and run[1] in shares]
     smallest = sorted(wanted, key=lambda run: (run[0] == "unstructured", run[1]))
     jobs = [(experiment, *run) for run in smallest for experiment in experiments]
-    joblib.Parallel(n_jobs=cores())(joblib.delayed(_make)(*job) for job in jobs)
+    side_by_side(pruned, jobs, "pruned networks")
     clips, test = experiments[0].table("test"), experiments[0].clips("test")
     rows, answers = [], {}
     for experiment in experiments:
@@ -189,7 +187,3 @@ def pruning(
         "differences": differences,
     }  # fmt: skip
 
-
-def _make(experiment: Experiment, method: str, share: float, teacher: str) -> None:
-    pruned(Experiment(experiment.profile, experiment.data_root, experiment.seed),
-           method, share, teacher)  # fmt: skip

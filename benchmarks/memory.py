@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import soundfile
 
 from asclib import features
@@ -34,28 +35,13 @@ from tests.corpora import tau_names, tone, write_tau
 LIMIT_MEGABYTES = 1000  # the aim
 
 
-def family() -> list[int]:
-    """The ids of this process and of all its descendants."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            # the name, in brackets, may hold blanks; the parent is the second field after it
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            parents[int(entry.name)] = int(fields[1])
-    own = [os.getpid()]
-    for process in own:
-        own += [child for child, parent in parents.items() if parent == process]
-    return own
-
-
 def megabytes() -> list[float]:
-    """What each of those processes holds, pages that they share divided among them."""
+    """What this process and its descendants hold, pages that they share divided among them."""
+    own = psutil.Process()
     sizes = []
-    for process in family():
-        with contextlib.suppress(OSError):
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-            held = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-            sizes.append(held * 1024 / 1e6)
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
+            sizes.append(process.memory_full_info().pss / 1e6)
     return sizes
 
 

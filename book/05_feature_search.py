@@ -263,20 +263,9 @@ plotting.show(fig)
 
 # %%
 rivals = found["against_the_authors"]
-rows = {}
-for split in ("validation", "test"):
-    both, difference = rivals[split], rivals[split]["difference"]
-    rows[split] = {
-        "authors": 100 * np.mean(both["authors"]),
-        "best": 100 * np.mean(both["best"]),
-        "difference": 100 * np.mean(difference["accuracy_per_seed"]),
-        "low": 100 * difference["seeds_low"],
-        "high": 100 * difference["seeds_high"],
-    }
-best = {name: found["best"][name] for name in space}
-print("best found:", best)
-rivalry = pd.DataFrame(rows).T.round(1)
-rivalry
+rows = report.rivalry(rivals)
+print("best found:", {name: found["best"][name] for name in space})
+rows.round(1)
 
 # %% mystnb={"figure": {"name": "fig-input-rivals", "caption": "Macro accuracy of the authors' choice and the best found, trained again with the same five seeds; a line joins the two of one seed."}, "image": {"alt": "Two panels, validation and test, each with five lines between two columns of dots."}}
 fig, axes = plt.subplots(1, 2, figsize=(7, 3), sharey=True)
@@ -294,10 +283,10 @@ searched = 100 * trials.set_index("number")["accuracy"]
 claim = searched[found["best"]["number"]]
 glue("input_claim", float(claim), display=False)
 glue("input_start", float(searched[0]), display=False)
-for split, row in rows.items():
+for split, row in rows.iterrows():
     for name, value in row.items():
         glue(f"input_{split}_{name}", float(value), display=False)
-low, high = rows["test"]["low"], rows["test"]["high"]
+low, high = rows.loc["test", ["low", "high"]]
 answer = "above" if low > 0 else "below" if high < 0 else "on both sides of"
 glue("input_answer", answer, display=False)
 print(f"on test, the interval lies {answer} zero")

@@ -238,26 +238,17 @@ plotting.show(fig)
 # seed.
 
 # %%
-rivals, rows = found["against_the_authors"], {}
-for split in ("validation", "test"):
-    both, difference = rivals[split], rivals[split]["difference"]
-    rows[split] = {
-        "TMSIC": 100 * np.mean(both["authors"]),
-        "best": 100 * np.mean(both["best"]),
-        "difference": 100 * np.mean(difference["accuracy_per_seed"]),
-        "low": 100 * difference["seeds_low"],
-        "high": 100 * difference["seeds_high"],
-    }
+rows = report.rivalry(found["against_the_authors"])
 best = trials.set_index("number").loc[found["best"]["number"]]
 print(f"best found: {best['parameters']:,.0f} parameters,"
       f" {best['macs']:,.0f} MACs")  # fmt: skip
-pd.DataFrame(rows).T.round(1)
+rows.rename(columns={"authors": "TMSIC"}).round(1)
 
 # %%
-for split, row in rows.items():
+for split, row in rows.iterrows():
     for name, value in row.items():
         glue(f"net_{split}_{name}", float(value), display=False)
-low, high = rows["test"]["low"], rows["test"]["high"]
+low, high = rows.loc["test", ["low", "high"]]
 answer = "above" if low > 0 else "below" if high < 0 else "on both sides of"
 glue("net_answer", answer, display=False)
 start = trials.loc[0, "accuracy"]

@@ -262,9 +262,9 @@ usual = {"on": "logits", "connect": ""}
 pd.DataFrame(rows).set_index("technique")[columns].fillna(usual)
 
 # %% [markdown]
-# The weights are those their papers or the usual programs take. They span six orders of magnitude
-# because every loss has its own unit. None was tuned here: a comparison of techniques would have to
-# give each the same budget for that first.
+# The weights are near those in use elsewhere; a hint that is taught alone needs none. They span six
+# orders of magnitude because every loss has its own unit. None was tuned here: a comparison of
+# techniques would have to give each the same budget for that first.
 #
 # ## Two of them, live
 #

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import test_experiment
 import torch
 
 from asclib import settings, study_augmentation
 from asclib.augmentation import VERSIONS, mixup, soft_labels
 from asclib.experiment import Experiment
-from asclib.settings import SEEN_DEVICES, CorpusSize, Profile, Training
+from asclib.settings import SEEN_DEVICES
 from asclib.store import root
 from asclib.study import main
 from asclib.study_augmentation import RECIPES, listed, mixup_cross_entropy, repeated
 
-PLAN = Training(epochs=2, batch_size=16, learning_rate=1e-3)
-TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
+TINY = replace(test_experiment.TINY, student=replace(test_experiment.PLAN, epochs=2))
 
 
 @pytest.fixture(scope="module")

@@ -135,9 +135,8 @@ def decoupled(
     by the teacher's probability of a wrong class.
 
     Args: student, teacher (batch, classes) logits; labels (batch,) the true classes.
-    Returns: scalar, mean over the batch. Computed from logarithms throughout: the reference program
-    adds 1e-7 inside them and masks the target by -1000, which moves the value by some 1e-6.
-    With two classes the second part is zero.
+    Returns: scalar, mean over the batch. From logarithms throughout, so it stays finite for
+    saturated logits. With two classes the second part is zero.
     """
     student_pair, student_rest = _decouple(student / temperature, labels)
     teacher_pair, teacher_rest = _decouple(teacher / temperature, labels)
@@ -264,8 +263,11 @@ def negative_mean(maps: Tensor) -> Tensor:
     Returns: (channels, 1, 1), zero where a channel is never negative. Heo et al. 2019 define the
     margin so, over the training clips, and then estimate it from BN; with the maps stored we count.
     """
-    below = maps.float().clamp(max=0).sum((0, 2, 3))
-    return (below / (maps < 0).sum((0, 2, 3)).clamp(min=1)).view(-1, 1, 1)
+    total = count = 0
+    for part in maps.split(1_024):  # stored maps may be larger than memory
+        total = total + part.float().clamp(max=0).sum((0, 2, 3))
+        count = count + (part < 0).sum((0, 2, 3))
+    return (total / count.clamp(min=1)).view(-1, 1, 1)
 
 
 def contrastive(

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import optuna
 import pandas as pd
@@ -26,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from asclib import training
 from asclib.evaluation import paired
-from asclib.experiment import Experiment
+from asclib.experiment import Experiment, side_by_side
 from asclib.store import PROJECT, artefact, write_atomic
 from asclib.study import provenance
 from asclib.training import macro_accuracy, predict
@@ -120,7 +118,7 @@ def _answers(search: Search, point: Point, seed: int, split: str) -> np.ndarray:
 
 
 def against_the_authors(
-    search: Search, best: Point, seeds: tuple[int, ...] = SEEDS, workers: int | None = None
+    search: Search, best: Point, seeds: tuple[int, ...] = SEEDS, workers: int = -1
 ) -> dict[str, Any]:
     """The best found and the authors' choice, trained anew from the same seeds, on both splits.
 
@@ -128,9 +126,8 @@ def against_the_authors(
     with intervals over seeds and over recordings (`asclib.evaluation.paired`).
     """
     points = {"authors": search.start, "best": best}
-    joblib.Parallel(n_jobs=workers or training.cores())(
-        joblib.delayed(_quietly)(search, point, seed) for point in points.values() for seed in seeds
-    )
+    jobs = [(search, point, seed) for point in points.values() for seed in seeds]
+    side_by_side(again, jobs, "trainings", workers)
     found: dict[str, Any] = {"seeds": list(seeds)}
     for split in ("validation", "test"):
         clips = search.experiment.table(split)
@@ -148,9 +145,23 @@ def against_the_authors(
     return found
 
 
-def _quietly(search: Search, point: Point, seed: int) -> None:
-    os.environ["ASCLIB_PROGRESS"] = os.devnull
-    again(search, point, seed)
+def rivalry(found: dict[str, Any]) -> pd.DataFrame:
+    """What `against_the_authors` found, in per cent: a row for validation and for test.
+
+    Columns: the mean accuracies of the authors' choice and of the best found, their difference and
+    its 95 % interval over seeds.
+    """
+    rows = {}
+    for split in ("validation", "test"):
+        both, difference = found[split], found[split]["difference"]
+        rows[split] = {
+            "authors": np.mean(both["authors"]),
+            "best": np.mean(both["best"]),
+            "difference": np.mean(difference["accuracy_per_seed"]),
+            "low": difference["seeds_low"],
+            "high": difference["seeds_high"],
+        }
+    return 100 * pd.DataFrame(rows).T
 
 
 def chosen_on_the_test(search: Search, study: optuna.Study) -> dict[str, Any]:
@@ -206,7 +217,7 @@ def _macro(hits: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray
     return np.mean([hits[:, some].mean(1) for some in classes], axis=0)
 
 
-def report(search: Search, study: optuna.Study, workers: int | None = None) -> dict[str, Any]:
+def report(search: Search, study: optuna.Study, workers: int = -1) -> dict[str, Any]:
     """Everything of `results/tuning_<kind>.json`."""
     trials = table(study)
     made_with = provenance(search.experiment)
@@ -238,7 +249,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data-root")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--effort", choices=EFFORTS, default="study")
-    parser.add_argument("--workers", type=int, help="trainings side by side; default: the cores")
+    parser.add_argument(
+        "--workers", type=int, default=-1, help="trainings side by side; default: the cores"
+    )
     parser.add_argument("--output", type=Path, help="default: results/tuning_<kind>.json")
     options = parser.parse_args(arguments)
     experiment = Experiment(options.profile, options.data_root, options.seed)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -19,7 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import joblib
 import optuna
 import pandas as pd
 import torch
@@ -27,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file, save_file
 
 from asclib import settings, training
-from asclib.experiment import Experiment, _leave_with
+from asclib.experiment import Experiment, side_by_side
 from asclib.store import artefact
 from asclib.training import Clips
 from asclib.tuning import architecture, features
@@ -284,24 +281,8 @@ def run(search: Search, url: str, workers: int) -> optuna.Study:
     """
     owner = search.experiment
     owner.clips("fit"), owner.clips("validation")  # once, before many workers ask for them
-    joblib.Parallel(n_jobs=workers)(
-        joblib.delayed(_work)(
-            search.kind, owner.profile, owner.data_root, owner.seed, search.effort, url, os.getpid()
-        )
-        for _ in range(workers)
-    )
+    side_by_side(work, [(search, url)] * workers, "workers of a search", workers)
     return open_study(search, url)
-
-
-_turn = threading.Lock()  # torch's random generator belongs to the process
-
-
-def _work(kind, profile, data_root, seed, effort: Effort, url: str, caller: int) -> None:
-    if os.getpid() != caller:
-        os.environ["ASCLIB_PROGRESS"] = os.devnull
-        threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    with _turn:
-        work(Search(kind, Experiment(profile, data_root, seed), effort), url)
 
 
 class _Surplus(Exception):
