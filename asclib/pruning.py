@@ -24,7 +24,7 @@ LAYERS = (1, 2, 3, 4)
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
-class NarrowTMSIC(TMSIC):
+class ResizedTMSIC(TMSIC):
     """TMSIC with other numbers of filters; all else, the dense layer of 256 too, is as there.
 
     Args: widths, filters of conv1 to conv4; TMSIC has (20, 28, 28, 16).
@@ -68,7 +68,7 @@ def widths_for(share: float, of: TMSIC | None = None) -> tuple[int, ...]:
 
     # MACs never fall when filters are added, so the number that still fits is found by halving
     fits = bisect.bisect_right(
-        range(1001), limit, key=lambda keep: complexity(NarrowTMSIC(narrow(keep))).macs
+        range(1001), limit, key=lambda keep: complexity(ResizedTMSIC(narrow(keep))).macs
     )
     if fits == 0:
         raise ValueError(f"share = {share}: one filter a layer is more; give a larger share")
@@ -91,7 +91,7 @@ def filter_scores(net: TMSIC, criterion: str = "l1") -> list[Tensor]:
 
 
 @torch.no_grad()
-def prune_filters(net: TMSIC, narrow: tuple[int, ...], criterion: str = "l1") -> NarrowTMSIC:
+def prune_filters(net: TMSIC, narrow: tuple[int, ...], criterion: str = "l1") -> ResizedTMSIC:
     """A smaller network of the filters that matter most, in their old order.
 
     What the others gave to the next layer is lost; `heal` is for that.
@@ -101,7 +101,7 @@ def prune_filters(net: TMSIC, narrow: tuple[int, ...], criterion: str = "l1") ->
     Returns: a network whose weights are copies, in evaluation mode.
     Raises: ValueError when there are not that many filters.
     """
-    small = NarrowTMSIC(narrow, net.head.out_features)
+    small = ResizedTMSIC(narrow, net.head.out_features)
     inputs = torch.arange(1)
     for layer, scores, number in zip(LAYERS, filter_scores(net, criterion), narrow, strict=True):
         if number > len(scores):

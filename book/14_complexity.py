@@ -363,22 +363,14 @@ file.layers.groupby("kind", sort=False)[columns].sum()
 # filters doubles inputs *and* outputs.
 
 # %%
-class Wider(TMSIC):
-    """TMSIC with every convolution `factor` times as wide."""
-
-    def __init__(self, factor):
-        super().__init__()
-        widths = [1] + [round(factor * c) for c in (20, 28, 28, 16)]
-        for i in (1, 2, 3, 4):
-            c_in, c_out = widths[i - 1], widths[i]
-            kernel = getattr(self, f"conv{i}").kernel_size
-            new = nn.Conv2d(c_in, c_out, kernel, padding="same")
-            setattr(self, f"conv{i}", new)
-            setattr(self, f"norm{i}", nn.BatchNorm2d(c_out))
-        self.dense = nn.Linear(widths[-1], 256)
+from asclib.pruning import ResizedTMSIC
 
 
-print(f"factor 1: {complexity(Wider(1)).macs:,} MACs")
+def wider(factor):
+    return ResizedTMSIC([round(factor * c) for c in (20, 28, 28, 16)])
+
+
+print(f"factor 1: {complexity(wider(1)).macs:,} MACs")
 
 # %% mystnb={"figure": {"name": "fig-scaling", "caption": "MACs of the student when mel bands, frames or filters change, one at a time; dashed, the limit of 30 million; dots, the student as it is."}, "image": {"alt": "Three panels: straight lines for mel bands and frames, a parabola for filters, with a dashed line at 30 million."}}
 bands, frames = [40, 80, 140, 200, 260], [4, 8, 16, 24, 40]
@@ -386,7 +378,7 @@ widths = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2]
 count = {
     "mel bands": (140, bands, [(student, (1, b, 8)) for b in bands]),
     "frames": (8, frames, [(student, (1, 140, f)) for f in frames]),
-    "width factor": (1, widths, [(Wider(w),) for w in widths]),
+    "width factor": (1, widths, [(wider(w),) for w in widths]),
 }
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.8), sharey=True)
 for ax, (name, (now, x, nets)) in zip(axes, count.items(), strict=True):
@@ -522,7 +514,7 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # :::{dropdown} Solution
 # Nearly all MACs are quadratic in the factor, so try
 # $\sqrt{30 / 25.4} \approx 1.09$:
-# `complexity(Wider(1.08)).within(LIMITS[2022])` is true, and with 1.1 it is
+# `complexity(wider(1.08)).within(LIMITS[2022])` is true, and with 1.1 it is
 # not. Filters come in whole numbers, so the MACs move in steps.
 # :::
 #
