@@ -12,12 +12,15 @@ Kernels are (mel, time); every convolution has a bias, stride 1 and "same" paddi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 INPUT_SHAPE = (1, 140, 8)  # channel, mel bands, frames
 EMBEDDING = 256
+WIDTHS = (20, 28, 28, 16)  # filters of conv1 to conv4
 
 
 class Conv2d(nn.Conv2d):
@@ -52,19 +55,24 @@ class TMSIC(nn.Module):
 
     51,986 parameters with ten classes and 49,930 with two, counted as Keras counts them.
     Input (batch, 1, 140, 8) log-mel in nepers, not normalised; output logits (batch, n_classes).
+    Other `widths` give a narrower or a wider network of the same form: pruned, or an assistant.
+    Raises: ValueError unless there are four widths of at least 1.
     """
 
-    def __init__(self, n_classes: int = 10):
+    def __init__(self, n_classes: int = 10, widths: Sequence[int] = WIDTHS):
+        if len(widths) != len(WIDTHS) or min(widths) < 1:
+            raise ValueError(f"widths {tuple(widths)}: give four numbers of filters, each above 0")
         super().__init__()
-        self.conv1 = Conv2d(1, 20, (7, 5), padding="same")
-        self.conv2 = Conv2d(20, 28, (7, 3), padding="same")
-        self.conv3 = Conv2d(28, 28, (3, 7), padding="same")
-        self.conv4 = Conv2d(28, 16, (7, 5), padding="same")
+        first, second, third, fourth = widths
+        self.conv1 = Conv2d(1, first, (7, 5), padding="same")
+        self.conv2 = Conv2d(first, second, (7, 3), padding="same")
+        self.conv3 = Conv2d(second, third, (3, 7), padding="same")
+        self.conv4 = Conv2d(third, fourth, (7, 5), padding="same")
         # Keras' momentum 0.99 keeps 99 % of the old statistics; torch's 0.01 says the same.
         self.norm1, self.norm2, self.norm3, self.norm4 = (
-            nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01) for channels in (20, 28, 28, 16)
+            nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01) for channels in widths
         )
-        self.dense = nn.Linear(16, EMBEDDING)
+        self.dense = nn.Linear(fourth, EMBEDDING)
         self.head = nn.Linear(EMBEDDING, n_classes)
         for layer in self.modules():  # Keras' initial values: Glorot uniform, biases zero
             if isinstance(layer, (nn.Conv2d, nn.Linear)):

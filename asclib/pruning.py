@@ -16,37 +16,12 @@ from torch.nn.utils import prune
 
 from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES, Answers, distill
-from asclib.networks import EMBEDDING, TMSIC, Conv2d
+from asclib.networks import TMSIC
 from asclib.settings import Training
 from asclib.training import Clips, train
 
 LAYERS = (1, 2, 3, 4)
 WEIGHTED = (nn.Conv2d, nn.Linear)
-
-
-class ResizedTMSIC(TMSIC):
-    """TMSIC with other numbers of filters; all else, the dense layer of 256 too, is as there.
-
-    Args: widths, filters of conv1 to conv4; TMSIC has (20, 28, 28, 16).
-    Raises: ValueError unless there are four widths of at least 1.
-    """
-
-    def __init__(self, widths: tuple[int, ...], n_classes: int = 10):
-        if len(widths) != len(LAYERS) or min(widths) < 1:
-            raise ValueError(f"widths {tuple(widths)}: give four numbers of filters, each above 0")
-        super().__init__(n_classes)
-        inputs = (1, *widths)
-        for layer, before, width in zip(LAYERS, inputs, widths, strict=False):
-            old, norm = self.get_submodule(f"conv{layer}"), self.get_submodule(f"norm{layer}")
-            new = Conv2d(before, width, old.kernel_size, padding="same")
-            nn.init.xavier_uniform_(new.weight)
-            nn.init.zeros_(new.bias)
-            setattr(self, f"conv{layer}", new)
-            new_norm = nn.BatchNorm2d(width, eps=norm.eps, momentum=norm.momentum)
-            setattr(self, f"norm{layer}", new_norm)
-        self.dense = nn.Linear(widths[-1], EMBEDDING)
-        nn.init.xavier_uniform_(self.dense.weight)
-        nn.init.zeros_(self.dense.bias)
 
 
 def widths(net: TMSIC) -> tuple[int, ...]:
@@ -68,7 +43,7 @@ def widths_for(share: float, of: TMSIC | None = None) -> tuple[int, ...]:
 
     # MACs never fall when filters are added, so the number that still fits is found by halving
     fits = bisect.bisect_right(
-        range(1001), limit, key=lambda keep: complexity(ResizedTMSIC(narrow(keep))).macs
+        range(1001), limit, key=lambda keep: complexity(TMSIC(widths=narrow(keep))).macs
     )
     if fits == 0:
         raise ValueError(f"share = {share}: one filter a layer is more; give a larger share")
@@ -91,7 +66,7 @@ def filter_scores(net: TMSIC, criterion: str = "l1") -> list[Tensor]:
 
 
 @torch.no_grad()
-def prune_filters(net: TMSIC, narrow: tuple[int, ...], criterion: str = "l1") -> ResizedTMSIC:
+def prune_filters(net: TMSIC, narrow: tuple[int, ...], criterion: str = "l1") -> TMSIC:
     """A smaller network of the filters that matter most, in their old order.
 
     What the others gave to the next layer is lost; `heal` is for that.
@@ -101,7 +76,7 @@ def prune_filters(net: TMSIC, narrow: tuple[int, ...], criterion: str = "l1") ->
     Returns: a network whose weights are copies, in evaluation mode.
     Raises: ValueError when there are not that many filters.
     """
-    small = ResizedTMSIC(narrow, net.head.out_features)
+    small = TMSIC(net.head.out_features, narrow)
     inputs = torch.arange(1)
     for layer, scores, number in zip(LAYERS, filter_scores(net, criterion), narrow, strict=True):
         if number > len(scores):

@@ -24,7 +24,6 @@ from asclib.evaluation import evaluate, paired
 from asclib.experiment import Experiment, side_by_side
 from asclib.networks import TMSIC
 from asclib.pruning import (
-    ResizedTMSIC,
     fix_zeros,
     heal,
     prune_filters,
@@ -123,7 +122,7 @@ def pruned(experiment: Experiment, method: str, share: float, teacher: str) -> t
         code += (distill, *(stage.loss for stage in stages))
     folder = artefact(f"pruned_{method}", recipe, build, parents=parents, code=code)
     state = load_file(folder / "weights.safetensors")
-    net = ResizedTMSIC(tuple(len(state[f"conv{layer}.bias"]) for layer in (1, 2, 3, 4)))
+    net = TMSIC(widths=[len(state[f"conv{layer}.bias"]) for layer in (1, 2, 3, 4)])
     net.load_state_dict(state)
     return net.eval()
 

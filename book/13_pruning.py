@@ -75,7 +75,7 @@ shares = (1.0, 0.5, 0.25, 0.1)
 table = []
 for share in shares:
     widths = pruning.widths_for(share)
-    cost = complexity(pruning.ResizedTMSIC(widths))
+    cost = complexity(TMSIC(widths=widths))
     table.append((f"{100 * share:.0f} %", widths, cost.macs, cost.parameters,
                   cost.peak_activation))
 columns = ["MACs allowed", "filters", "MACs", "parameters", "peak (bytes)"]
@@ -228,7 +228,7 @@ glue("tenth", round(float(tenth), 1), display=False)
 #
 # :::{dropdown} Solution
 # The dense layer and the head hold 6,922 of the parameters whatever the width of `conv1` to `conv3`, so
-# the convolutions must shrink by more. Search over `pruning.ResizedTMSIC(widths)` with
+# the convolutions must shrink by more. Search over `TMSIC(widths=widths)` with
 # `complexity(net).parameters`, as `widths_for` does with MACs.
 # :::
 #
@@ -243,7 +243,7 @@ glue("tenth", round(float(tenth), 1), display=False)
 # those of the healing. Was there any use in pruning?
 #
 # :::{dropdown} Solution
-# Make `pruning.ResizedTMSIC(pruning.widths_for(0.1))` and call `asclib.training.train` with the profile's
+# Make `TMSIC(widths=pruning.widths_for(0.1))` and call `asclib.training.train` with the profile's
 # student plan, its epochs raised by those of the healing. Some studies found that a pruned architecture
 # trained anew does as well: then pruning was a search for widths.
 # :::

@@ -363,11 +363,11 @@ file.layers.groupby("kind", sort=False)[columns].sum()
 # filters doubles inputs *and* outputs.
 
 # %%
-from asclib.pruning import ResizedTMSIC
+from asclib.networks import WIDTHS
 
 
 def wider(factor):
-    return ResizedTMSIC([round(factor * c) for c in (20, 28, 28, 16)])
+    return TMSIC(widths=[round(factor * c) for c in WIDTHS])
 
 
 print(f"factor 1: {complexity(wider(1)).macs:,} MACs")

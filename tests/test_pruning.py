@@ -9,7 +9,6 @@ from asclib.complexity import complexity
 from asclib.distillation import Answers
 from asclib.networks import TMSIC, count_parameters
 from asclib.pruning import (
-    ResizedTMSIC,
     filter_scores,
     fix_zeros,
     heal,
@@ -84,7 +83,7 @@ def test_pruned_networks_are_really_smaller():
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.25, 0.1])
 def test_widths_for_a_share_of_the_macs_use_most_of_it(share):
-    cost = complexity(ResizedTMSIC(widths_for(share))).macs / complexity(TMSIC()).macs
+    cost = complexity(TMSIC(widths=widths_for(share))).macs / complexity(TMSIC()).macs
     assert 0.8 * share < cost <= share
 
 
@@ -103,7 +102,7 @@ def test_errors_say_what_is_wrong(net):
     with pytest.raises(ValueError, match="conv2 has 28 filters, 29 asked for"):
         prune_filters(net, (20, 29, 28, 16))
     with pytest.raises(ValueError, match="give four numbers of filters"):
-        ResizedTMSIC((20, 28, 0, 16))
+        TMSIC(widths=(20, 28, 0, 16))
     with pytest.raises(ValueError, match="give a larger share"):
         widths_for(0.0001)
 
@@ -141,7 +140,7 @@ def test_the_teacher_heals_when_it_answers():
     ends = {}
     for name, answers in (("labels", None), ("response", wrong)):
         torch.manual_seed(1)
-        net = ResizedTMSIC((4, 4, 4, 4))
+        net = TMSIC(widths=(4, 4, 4, 4))
         plan = Training(12, 1e-2, batch_size=20, monitor="last", statistics_momentum=0.3)
         history = heal(net, fit, validation, plan, seed=0, answers=answers)
         ends[name] = history["validation_accuracy"].iloc[-1]
