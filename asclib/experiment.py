@@ -29,9 +29,10 @@ from asclib.teacher import OneVsAllTeacher
 from asclib.training import Clips
 
 MEMBERS = tuple(f"member_{scene}" for scene in settings.SCENES)
-UNTAUGHT = ("student", "student_control", "student_smoothed")
+UNTAUGHT = ("student", "student_control", "student_smoothed", "single")
 SMOOTHING = 0.1  # of the labels, for "student_smoothed"; "student_smoothed@2" doubles it
 ASSISTANT = (30, 42, 42, 24)  # filters of the assistant: half as many again as TMSIC's
+SINGLE = (67, 94, 95, 54)  # filters of one network with the parameters of the whole teacher
 
 
 class Experiment:
@@ -144,8 +145,8 @@ class Experiment:
     def history(self, name: str) -> pd.DataFrame:
         """The epochs of one training.
 
-        Args: name: "student", "student_control", "student_smoothed", "member_<scene>", "teacher",
-            "assistant" or a technique.
+        Args: name: "student", "student_control", "student_smoothed", "single", "member_<scene>",
+            "teacher", "assistant" or a technique.
         Raises: ValueError for a name there is not, and for a teacher that was given.
         """
         self.build(name)
@@ -211,7 +212,7 @@ class Experiment:
         base, _, factor = name.partition("@")
         if name == "student":
             run, plan = _train_student, self.profile.student
-        elif name == "student_control":
+        elif name in ("student_control", "single"):
             run = _train_student
             member = self.profile.member
             plan = replace(self.profile.student, epochs=member.epochs, mixstyle=member.mixstyle)
@@ -322,12 +323,14 @@ def _untrained(name: str) -> TMSIC | OneVsAllTeacher:
         return OneVsAllTeacher([TMSIC(n_classes=2) for _ in settings.SCENES])
     if name == "assistant":
         return TMSIC(widths=ASSISTANT)
+    if name == "single":
+        return TMSIC(widths=SINGLE)
     return TMSIC(n_classes=2) if name in MEMBERS else TMSIC()
 
 
 def _train_student(experiment: Experiment, name: str, plan, folder: Path):
     torch.manual_seed(experiment.seed)
-    net = TMSIC()
+    net = _untrained(name)
     fit, validation = experiment.clips("fit"), experiment.clips("validation")
     seed = experiment.seed
     return net, training.train(net, fit, validation, plan, seed=seed, folder=folder, label=name)

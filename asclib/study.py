@@ -4,6 +4,7 @@
     python -m asclib.study dataset
     python -m asclib.study augmentation
     python -m asclib.study pruning
+    python -m asclib.study ensembles
     python -m asclib.study teachers, then weights, then comparison
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
@@ -41,6 +42,7 @@ from asclib.study_comparison import (
     weights,
 )
 from asclib.study_data import dataset, device_gap
+from asclib.study_ensembles import ensembles
 from asclib.study_pruning import METHODS, SHARES, pruning
 from asclib.teacher import unfused_logits
 from asclib.training import predict
@@ -157,6 +159,8 @@ def main(arguments: list[str] | None = None) -> None:
     small.set_defaults(run=_pruning)
     small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
+    ten = commands.add_parser("ensembles", help="ten one-vs-all networks against other ensembles")
+    ten.set_defaults(run=_ensembles)
     kept = commands.add_parser("teachers", help="train the teachers of the comparison, keep them")
     kept.set_defaults(run=_teachers)
     found = commands.add_parser("weights", help="search each technique's weight on validation")
@@ -169,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("--teachers", type=Path, default=TEACHERS, help="a folder")
     defaults = (
         (board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
-        (kept, "study", 2), (found, "study", 1), (against, "study", 3),
+        (ten, "quick", 5), (kept, "study", 2), (found, "study", 1), (against, "study", 3),
     )  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
@@ -219,6 +223,13 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
     return provenance(experiments[0], ("response",)) | pruning(
         experiments, tuple(options.methods), tuple(options.shares)
     )
+
+
+def _ensembles(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0]) | ensembles(experiments)
 
 
 def _teachers(options: argparse.Namespace) -> None:

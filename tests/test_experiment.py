@@ -20,11 +20,13 @@ from asclib import settings
 from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES, distill
 from asclib.distillation.outputs import look
+from asclib.evaluation import evaluate
 from asclib.experiment import ASSISTANT, MEMBERS, Experiment, build
-from asclib.networks import TMSIC
+from asclib.networks import TMSIC, count_parameters
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
 from asclib.study import main, paired
+from asclib.study_ensembles import ensembles, ordinary
 from asclib.teacher import unfused_logits
 from asclib.training import predict, train
 
@@ -134,6 +136,23 @@ def test_an_assistant_stands_between_teacher_and_student(experiment):
     by_hand, stages = TMSIC(), TECHNIQUES["assisted"]
     distill(by_hand, answers, fit, experiment.clips("validation"), stages, PLAN, seed=0)
     assert torch.equal(by_hand.head.weight, experiment.distilled("assisted").head.weight)
+
+
+def test_ensembles_of_other_kinds_are_given_a_members_effort(experiment):
+    results = ensembles([experiment])
+    sizes, teacher = results["sizes"], count_parameters(experiment.teacher())
+    assert sizes["fused"]["parameters"] == teacher
+    assert sizes["single"]["parameters"] == pytest.approx(teacher, rel=0.01)
+    assert sizes["ordinary"]["parameters"] == pytest.approx(teacher, rel=0.01)
+    test, ten = experiment.clips("test"), ordinary(experiment)
+    assert {one.profile.student.epochs for one in ten} == {experiment.profile.member.epochs}
+    averaged = np.mean([predict(one.student(), test.x).softmax(1).numpy() for one in ten], axis=0)
+    (row,) = (row for row in results["runs"] if row["system"] == "ordinary")
+    score = evaluate(averaged, experiment.table("test"), resamples=1)
+    assert row["accuracy"] == pytest.approx(score.overall.accuracy)
+    assert row["log_loss"] == pytest.approx(score.overall.log_loss, rel=1e-5)
+    bus = next(row for row in results["members"] if row["scene"] == "bus")
+    assert bus["share"] == pytest.approx((test.labels == 1).double().mean().item())
 
 
 def test_a_number_after_the_name_multiplies_the_weight_of_the_losses(experiment):
