@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from asclib import store
+from asclib import store, training
 
 
 @pytest.fixture(autouse=True)
@@ -195,3 +195,13 @@ def test_progress_goes_to_the_named_file_and_not_to_stdout(folder, monkeypatch, 
 def test_results_that_are_missing_say_how_to_make_them():
     with pytest.raises(FileNotFoundError, match="python -m asclib.study"):
         store.results("no_such_results")
+
+
+def test_a_key_does_not_hold_the_code_of_the_store(monkeypatch):
+    """Code that stores something on its way, as the trainer does its checkpoints, uses the store."""
+
+    before = store.code_version(training.train)
+    monkeypatch.setattr(training, "write_atomic", store.progress)
+    assert store.code_version(training.train) == before
+    monkeypatch.setattr(training, "macro_accuracy", training.cores)
+    assert store.code_version(training.train) != before
