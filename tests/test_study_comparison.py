@@ -5,15 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from asclib import settings
+from asclib.comparison import Results
 from asclib.distillation import is_technique, stages_of
 from asclib.evaluation import calibration, evaluate
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.study import main
-from asclib.study_comparison import SYSTEMS, Results, System, condensed, restored, student_of
+from asclib.study_comparison import SYSTEMS, System, student_of
 
 PLAN = Training(epochs=2, batch_size=16, learning_rate=1e-3)
 TINY = Profile("tiny", CorpusSize(120, 180), *[replace(PLAN, epochs=1)] * 3, PLAN)
@@ -104,20 +103,6 @@ def test_what_was_kept_has_the_scores_that_were_measured(folder):
         assert score.unseen.accuracy == pytest.approx(run.unseen_accuracy, abs=1e-9)
         error = calibration(answer, results.truth).error
         assert error == pytest.approx(run.calibration_error, abs=1e-2)
-
-
-@given(st.integers(0, 10_000), st.floats(0.1, 8))
-def test_any_answer_keeps_its_guess_its_confidence_and_its_loss(seed, scale):
-    generator = np.random.default_rng(seed)
-    logits = scale * generator.standard_normal((50, 10))
-    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    truth = generator.integers(0, 10, 50)
-    again = restored(**condensed(p, truth), truth=truth)
-    np.testing.assert_allclose(again.sum(1), 1)
-    np.testing.assert_array_equal(again.argmax(1), p.argmax(1))
-    np.testing.assert_allclose(again.max(1), p.max(1), atol=2e-3)
-    rows = np.arange(50)
-    np.testing.assert_allclose(np.log(again[rows, truth]), np.log(p[rows, truth]), 1e-3, 1e-2)
 
 
 def test_runs_of_other_settings_are_refused_and_lose_nothing(folder, monkeypatch):
