@@ -5,6 +5,7 @@
     python -m asclib.study augmentation
     python -m asclib.study pruning
     python -m asclib.study ensembles
+    python -m asclib.study budget
     python -m asclib.study teachers, then weights, then comparison
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
@@ -16,7 +17,7 @@ import argparse
 import json
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from asclib.study_comparison import (
     add,
     comparison,
     keep_teacher,
+    kept_epoch,
     weights,
 )
 from asclib.study_data import dataset, device_gap
@@ -51,6 +53,7 @@ STUDENTS = ("student", "student_control")  # taught by no teacher
 BASES = (*STUDENTS, "teacher_unfused", "response", "response_twice", "response_long")
 TAUGHT = ("response", "response_faithful", "relational", "rrs", "rrs_faithful", "response_twice",
           "response_long")  # fmt: skip
+BUDGETS = (6, 12, 24, 40)  # epochs of a student
 PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
 
 
@@ -130,6 +133,29 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
     }
 
 
+def budget(experiments: list[Experiment]) -> list[dict[str, Any]]:
+    """Students trained for longer or shorter, with MixStyle and without, on validation clips alone.
+
+    Returns: a row for each: epochs, mixstyle, seed, validation accuracy and loss of the epoch kept.
+    """
+    plans = [
+        replace(experiments[0].profile.student, epochs=epochs, mixstyle=mixstyle)
+        for epochs in sorted(BUDGETS, reverse=True)
+        for mixstyle in (0.0, experiments[0].profile.member.mixstyle)
+    ]
+    runs = [
+        Experiment(replace(one.profile, student=plan), one.data_root, one.seed)
+        for plan in plans
+        for one in experiments
+    ]
+    build([(run, "student") for run in runs])
+    return [
+        {"epochs": run.profile.student.epochs, "mixstyle": run.profile.student.mixstyle,
+         "seed": run.seed, **kept_epoch(run, "student")}
+        for run in runs
+    ]  # fmt: skip
+
+
 def provenance(experiment: Experiment, techniques: tuple[str, ...] = ()) -> dict[str, Any]:
     """What made the results: settings, versions, processor. No dates, no paths."""
     return {
@@ -159,6 +185,8 @@ def main(arguments: list[str] | None = None) -> None:
     small.set_defaults(run=_pruning)
     small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
+    long = commands.add_parser("budget", help="how long to train, as validation clips see it")
+    long.set_defaults(run=_budget)
     ten = commands.add_parser("ensembles", help="ten one-vs-all networks against other ensembles")
     ten.set_defaults(run=_ensembles)
     kept = commands.add_parser("teachers", help="train the teachers of the comparison, keep them")
@@ -173,7 +201,8 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("--teachers", type=Path, default=TEACHERS, help="a folder")
     defaults = (
         (board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
-        (ten, "quick", 5), (kept, "study", 2), (found, "study", 1), (against, "study", 3),
+        (ten, "quick", 5), (kept, "study", 2), (found, "study", 1), (long, "study", 2),
+        (against, "study", 3),
     )  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
@@ -223,6 +252,13 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
     return provenance(experiments[0], ("response",)) | pruning(
         experiments, tuple(options.methods), tuple(options.shares)
     )
+
+
+def _budget(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0]) | {"seeds": options.seeds, "runs": budget(experiments)}
 
 
 def _ensembles(options: argparse.Namespace) -> dict[str, Any]:

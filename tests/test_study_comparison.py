@@ -15,7 +15,8 @@ from asclib.study import main
 from asclib.study_comparison import SYSTEMS, System, student_of
 
 PLAN = Training(epochs=2, batch_size=16, learning_rate=1e-3)
-TINY = Profile("tiny", CorpusSize(120, 180), *[replace(PLAN, epochs=1)] * 3, PLAN)
+TINY = Profile("tiny", CorpusSize(120, 180), replace(PLAN, epochs=1),
+               replace(PLAN, epochs=1, mixstyle=0.4), replace(PLAN, epochs=1), PLAN)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,17 @@ def test_runs_of_other_settings_are_refused_and_lose_nothing(folder, monkeypatch
 def test_without_a_teacher_the_command_says_which_to_run_first(tmp_path):
     with pytest.raises(FileNotFoundError, match="run python -m asclib.study teachers first"):
         main(["weights", "--teachers", str(tmp_path), "--output", str(tmp_path / "weights.json")])
+
+
+def test_the_budget_of_a_student_is_looked_for_on_validation_clips(folder, monkeypatch):
+    monkeypatch.setattr("asclib.study.BUDGETS", (1, 2))
+    study(folder, "budget", "--seeds", "0")
+    rows = json.loads((folder / "budget.json").read_text())["runs"]
+    assert {(row["epochs"], row["mixstyle"]) for row in rows} == {
+        (1, 0.0), (1, 0.4), (2, 0.0), (2, 0.4),
+    }  # fmt: skip
+    (student,) = Results(folder / "comparison.json").runs.query(
+        "system == 'student' and times == 2 and seed == 0"
+    ).itertuples()
+    plain = [row for row in rows if (row["epochs"], row["mixstyle"]) == (2, 0)]
+    assert [row["validation_loss"] for row in plain] == [student.validation_loss]
