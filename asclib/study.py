@@ -197,7 +197,7 @@ def main(arguments: list[str] | None = None) -> None:
     against.set_defaults(run=_comparison)
     against.add_argument("--systems", nargs="+", metavar="NAME[:TIMES]",
                          default=[f"{name}:{times}" for name, times in SYSTEMS])  # fmt: skip
-    for command in (found, against):
+    for command in (found, against, board):
         command.add_argument("--teachers", type=Path, default=TEACHERS, help="a folder")
     defaults = (
         (board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
@@ -218,8 +218,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
+    """Each seed with the teacher of that seed: one that was kept, or else trained now."""
+    folders = [options.teachers / f"{options.profile}-{seed}" for seed in options.seeds]
     experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+        Experiment(options.profile, options.data_root, seed, folder if folder.is_dir() else None)
+        for seed, folder in zip(options.seeds, folders, strict=True)
     ]
     techniques = tuple(options.techniques)
     for names in ((*STUDENTS, *MEMBERS), ("teacher",), techniques):
@@ -301,7 +304,7 @@ def _comparison(options: argparse.Namespace) -> None:
 
 def _given(options: argparse.Namespace) -> list[Path]:
     """The teachers of this profile in the folder. Raises: FileNotFoundError saying what to do."""
-    teachers = sorted(options.teachers.glob(f"{options.profile}-*.safetensors"))
+    teachers = sorted(options.teachers.glob(f"{options.profile}-*"))
     if not teachers:
         raise FileNotFoundError(
             f"no teacher of the profile {options.profile!r} in {options.teachers}: run "

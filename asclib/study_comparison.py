@@ -4,8 +4,8 @@
     python -m asclib.study weights
     python -m asclib.study comparison --seeds 0 1 2
 
-`teachers` keeps the weights of trained teachers in `results/teachers/`, so that whoever repeats a
-cell of the comparison need not train ten members first. A student of seed s learns from teacher
+`teachers` keeps trained teachers in `results/teachers/`, so that whoever repeats a cell of the
+comparison need not train ten members first. A student of seed s learns from teacher
 s modulo their number. Techniques of two stages share the epochs of one: nothing is better for
 having been trained longer, except where the column `epochs` says so. A run adds its seeds to those
 of earlier runs with the same settings.
@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors.torch import save_file
 
-from asclib import settings
+from asclib import kept, settings
 from asclib.comparison import CLIPS, Results, condensed
 from asclib.distillation import is_technique, stages_of
 from asclib.evaluation import calibration, evaluate
-from asclib.experiment import Experiment, build
+from asclib.experiment import MEMBERS, Experiment, build
 from asclib.store import PROJECT, write_atomic
 from asclib.training import predict
 
@@ -54,14 +53,13 @@ SYSTEMS = (*(System(name) for name in (*CORE, *REST)), *(System(name, 2) for nam
 
 
 def keep_teacher(experiment: Experiment, folder: Path) -> Path:
-    """Write a teacher's weights as 16-bit floats, a megabyte: what `Experiment(teacher=)` reads."""
-    weights = experiment.teacher().state_dict()
-    halves = {key: value.half() if value.is_floating_point() else value
-              for key, value in weights.items()}  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{experiment.profile.name}-{experiment.seed}.safetensors"
-    save_file({key: value.contiguous() for key, value in halves.items()}, path)
-    return path
+    """Write a teacher and its members into a folder of their own: for `Experiment(teacher=)`."""
+    own = folder / f"{experiment.profile.name}-{experiment.seed}"
+    trainings = {name: (experiment.history(name), experiment.wall_seconds(name))
+                 for name in ("teacher", *MEMBERS)}  # fmt: skip
+    members = {name: experiment.network(name).state_dict() for name in MEMBERS}
+    kept.keep(experiment.teacher().state_dict(), members, trainings, own)
+    return own
 
 
 def student_of(

@@ -14,7 +14,6 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 from filelock import FileLock
-from safetensors.torch import save_file
 
 from asclib import settings
 from asclib.complexity import complexity
@@ -26,6 +25,7 @@ from asclib.networks import TMSIC, count_parameters
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
 from asclib.study import main, paired
+from asclib.study_comparison import keep_teacher
 from asclib.study_ensembles import ensembles, ordinary
 from asclib.teacher import unfused_logits
 from asclib.training import predict, train
@@ -167,21 +167,23 @@ def test_a_number_after_the_name_multiplies_the_weight_of_the_losses(experiment)
     assert torch.equal(by_hand.head.weight, experiment.network("student_smoothed@2").head.weight)
 
 
-def test_a_teacher_can_be_given_as_a_file(experiment, tmp_path):
-    weights = {k: v.half() if v.is_floating_point() else v
-               for k, v in experiment.teacher().state_dict().items()}  # fmt: skip
-    save_file(weights, tmp_path / "teacher.safetensors")
-    other = Experiment(TINY, seed=5, teacher=tmp_path / "teacher.safetensors")
+def test_a_teacher_can_be_given_with_its_members(experiment, tmp_path):
+    folder = keep_teacher(experiment, tmp_path)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_300_000
+    other = Experiment(TINY, seed=5, teacher=folder)
     before = {path.name for path in root().iterdir()}
     other.build("response")
     made = {path.name.rpartition("-")[0] for path in root().iterdir() if path.name not in before}
     assert "response" in made and not {name for name in made if name.startswith("member")}
     x = experiment.clips("test").x[:20]
-    torch.testing.assert_close(
-        predict(other.teacher(), x), predict(experiment.teacher(), x), rtol=1e-2, atol=1e-2
-    )
-    with pytest.raises(ValueError, match="was given as a file"):
-        other.history("teacher")
+    for name in ("teacher", "member_tram"):
+        ours, theirs = (predict(one.network(name), x) for one in (other, experiment))
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
+        assert len(other.history(name)) == len(experiment.history(name))
+        assert other.wall_seconds(name) == experiment.wall_seconds(name)
+    (folder / "members.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="lacks members.safetensors: give a folder that"):
+        Experiment(TINY, seed=6, teacher=folder).build("response")
 
 
 def test_techniques_on_maps_and_embeddings_train_networks_of_their_own(experiment):

@@ -58,10 +58,9 @@ def student_epochs(experiment, name):
     return sum(round(stage.epochs * experiment.profile.stage.epochs) for stage in stages_of(name))
 
 
-def test_a_teacher_is_kept_in_a_megabyte_and_taught_from(folder):
+def test_teachers_that_were_kept_take_turns(folder):
     kept = sorted((folder / "teachers").iterdir())
-    assert [path.name for path in kept] == ["tiny-0.safetensors", "tiny-1.safetensors"]
-    assert all(path.stat().st_size < 1_200_000 for path in kept)
+    assert [path.name for path in kept] == ["tiny-0", "tiny-1"]
     one = student_of("study", None, 3, System("rrs"), kept)
     assert one.given_teacher == str(kept[1]) and one.seed == 3
 
