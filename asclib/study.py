@@ -4,6 +4,7 @@
     python -m asclib.study dataset
     python -m asclib.study augmentation
     python -m asclib.study pruning
+    python -m asclib.study slips
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
 """
@@ -32,6 +33,7 @@ from asclib.store import PROJECT, write_atomic
 from asclib.study_augmentation import augmentation
 from asclib.study_data import dataset, device_gap
 from asclib.study_pruning import METHODS, SHARES, pruning
+from asclib.study_slips import slips
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
@@ -147,7 +149,10 @@ def main(arguments: list[str] | None = None) -> None:
     small.set_defaults(run=_pruning)
     small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
-    defaults = ((board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3))
+    slip = commands.add_parser("slips", help="make four slips, and measure what they do")
+    slip.set_defaults(run=_slips)
+    defaults = ((board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
+                (slip, "quick", 5))  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
         command.add_argument("--data-root", default=None)
@@ -195,6 +200,14 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
     return provenance(experiments[0], ("response",)) | pruning(
         experiments, tuple(options.methods), tuple(options.shares)
     )
+
+
+def _slips(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    build([(Experiment(options.profile, options.data_root), "teacher")])
+    return _made_with(experiments[0]) | slips(experiments)
 
 
 if __name__ == "__main__":
