@@ -12,7 +12,7 @@ import soundfile
 
 from asclib.corpus import Corpus
 from asclib.settings import SAMPLE_RATE
-from tests.corpora import SMALL_TEST, SMALL_TRAIN, tone, write_index, write_tau
+from tests.corpora import SMALL_TEST, SMALL_TRAIN, link_store, tone, write_index, write_tau
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +42,10 @@ def tiny_clips(tmp_path_factory) -> Path:
 def tiny_store(tiny_clips, tmp_path_factory) -> Iterator[Path]:
     """A store for the tests of one file, with the clips of `tiny_clips` in it."""
     store = tmp_path_factory.mktemp("store")
-    copy_store(tiny_clips, store)
+    link_store(tiny_clips, store)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASCLIB_STORE", str(store))
         yield store
-
-
-def copy_store(store: Path, folder: Path) -> None:
-    """Put links to what a store holds into a folder: artefacts are read, never written to."""
-    shutil.copytree(store, folder, copy_function=os.link, dirs_exist_ok=True,
-                    ignore=shutil.ignore_patterns("*.lock"))  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -25,20 +25,26 @@ from asclib.store import root
 from asclib.study import main, paired
 from asclib.teacher import unfused_logits
 from asclib.training import predict
+from tests.corpora import link_store
 
 PLAN = Training(epochs=1, batch_size=16, learning_rate=1e-3)
 TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
-        experiment = Experiment(TINY)
-        experiment.build("student", *MEMBERS)
-        experiment.build("teacher")
-        experiment.build("response", "rrs")
-        yield experiment
+def experiment(tiny_store):
+    experiment = Experiment(TINY)
+    experiment.build("student", *MEMBERS)
+    experiment.build("teacher")
+    experiment.build("response", "rrs")
+    return experiment
+
+
+@pytest.fixture
+def untrained_store(tiny_clips, tmp_path, monkeypatch):
+    """From here on, a store that holds the same clips and no network."""
+    link_store(tiny_clips, tmp_path)
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
 
 
 def test_rows_of_clips_and_table_are_the_same_clips(experiment):
@@ -72,18 +78,18 @@ def test_every_training_leaves_its_history_and_nothing_half_done(experiment):
     assert not list(root().rglob("checkpoint.pt")) and not list(root().glob("*.partial"))
 
 
-def test_workers_and_the_calling_process_train_the_same_weights(experiment, tmp_path, monkeypatch):
+def test_workers_and_the_calling_process_train_the_same_weights(experiment, request):
     built_by_a_worker = experiment.student()
-    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    request.getfixturevalue("untrained_store")
     built_here = Experiment(TINY).student()
     for name, value in built_by_a_worker.state_dict().items():
         assert torch.equal(value, built_here.state_dict()[name]), name
 
 
-def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, tmp_path, monkeypatch):
+def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, request):
     names = ("student", "member_bus", "member_tram")
     expected = [experiment._load(*pair) for pair in zip(blank_networks(), names, strict=True)]
-    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    request.getfixturevalue("untrained_store")
     one_each = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**one_each) as cluster, Client(cluster), joblib.parallel_config("dask"):
         again = Experiment(TINY)
