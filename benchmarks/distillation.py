@@ -1,6 +1,6 @@
 """What an epoch of distillation costs beside a plain one, for every technique of the library.
 
-    python -m benchmarks.distillation            half an hour; writes results/distillation.json
+    python -m benchmarks.distillation            twenty minutes; writes results/distillation.json
     python -m benchmarks.distillation --quick    a few minutes; writes nothing
 
 Run it on an idle machine. The aim: 1.15 plain epochs at the most, since the teacher has answered
