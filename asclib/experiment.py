@@ -29,7 +29,7 @@ from asclib.distillation import TECHNIQUES, Answers, distill, earlier
 from asclib.distillation.outputs import look
 from asclib.features import LogMel
 from asclib.networks import TMSIC
-from asclib.store import artefact, progress, write_atomic
+from asclib.store import artefact, progress, root, write_atomic
 from asclib.teacher import OneVsAllTeacher
 from asclib.training import Clips
 
@@ -291,7 +291,7 @@ def side_by_side(
             work(*job)
         return
     calls = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
-        joblib.delayed(_call)(work, job, os.getpid()) for job in jobs
+        joblib.delayed(_call)(work, job, os.getpid(), str(root())) for job in jobs
     )
     for _ in progress(calls, total=len(jobs), label=label):
         pass
@@ -300,9 +300,11 @@ def side_by_side(
 _turn = threading.Lock()  # torch's random generator belongs to the process
 
 
-def _call(work: Callable[..., Any], job: tuple, caller: int) -> None:
+def _call(work: Callable[..., Any], job: tuple, caller: int, store: str) -> None:
     if os.getpid() != caller:
         os.environ["ASCLIB_PROGRESS"] = os.devnull
+        if os.getppid() == caller:  # loky keeps its workers, and they the store of their start
+            os.environ["ASCLIB_STORE"] = store
         threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with _turn:
         work(*job)

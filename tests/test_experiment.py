@@ -18,7 +18,7 @@ from filelock import FileLock
 from asclib import settings
 from asclib.distillation import TECHNIQUES, distill
 from asclib.distillation.outputs import look
-from asclib.experiment import MEMBERS, Experiment, build
+from asclib.experiment import MEMBERS, Experiment, build, side_by_side
 from asclib.networks import TMSIC
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
@@ -102,6 +102,16 @@ def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, request
 
 def blank_networks():
     return TMSIC(), TMSIC(n_classes=2), TMSIC(n_classes=2)
+
+
+def test_workers_that_are_kept_follow_the_caller_to_another_store(tmp_path, monkeypatch):
+    def leave(number: int) -> None:
+        (root() / f"made-{number}").touch()
+
+    for name in ("one", "other"):
+        monkeypatch.setenv("ASCLIB_STORE", str(tmp_path / name))
+        side_by_side(leave, [(0,), (1,)], "files")
+        assert {path.name for path in (tmp_path / name).iterdir()} == {"made-0", "made-1"}
 
 
 def test_clips_are_mapped_from_a_file_that_processes_share(experiment):
