@@ -21,6 +21,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from joblib.externals.loky import process_executor
 from safetensors.torch import load_file, save_file
 
 from asclib import features, settings, synthesis, teacher, training
@@ -33,7 +34,10 @@ from asclib.store import artefact, progress, root, write_atomic
 from asclib.teacher import OneVsAllTeacher
 from asclib.training import Clips
 
-# Loky replaces a worker whose memory has grown, as it does with every network; no job is lost.
+# Loky replaces a worker whose memory has grown by 0.3 GB; no job is lost. Kept memory (`training.
+# keep_memory`) makes that happen after every other network, and a new worker spends seconds of its
+# core on imports.
+MAX_GROWTH_BYTES = 2 * 10**9
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
 
 MEMBERS = tuple(f"member_{scene}" for scene in settings.SCENES)
@@ -305,6 +309,7 @@ def _call(work: Callable[..., Any], job: tuple, caller: int, store: str) -> None
         os.environ["ASCLIB_PROGRESS"] = os.devnull
         if os.getppid() == caller:  # loky keeps its workers, and they the store of their start
             os.environ["ASCLIB_STORE"] = store
+        process_executor._MAX_MEMORY_LEAK_SIZE = MAX_GROWTH_BYTES
         threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with _turn:
         work(*job)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 from filelock import FileLock
+from joblib.externals.loky import get_reusable_executor
 
 from asclib import settings
 from asclib.distillation import TECHNIQUES, distill
@@ -112,6 +113,20 @@ def test_workers_that_are_kept_follow_the_caller_to_another_store(tmp_path, monk
         monkeypatch.setenv("ASCLIB_STORE", str(tmp_path / name))
         side_by_side(leave, [(0,), (1,)], "files")
         assert {path.name for path in (tmp_path / name).iterdir()} == {"made-0", "made-1"}
+
+
+def test_a_worker_whose_memory_has_grown_goes_on(tmp_path, monkeypatch):
+    """Each new one would spend seconds on imports; loky by itself allows 0.3 GB."""
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+
+    def grow(number: int) -> None:
+        os.held = [*getattr(os, "held", []), np.ones(44_000_000)]  # 0.35 GB
+        time.sleep(1.1)  # loky looks once a second
+        (root() / f"{os.getpid()}-{number}").touch()
+
+    side_by_side(grow, [(number,) for number in range(6)], "growing", workers=2)
+    get_reusable_executor().shutdown()
+    assert len({path.name.split("-")[0] for path in tmp_path.iterdir()}) == 2
 
 
 def test_clips_are_mapped_from_a_file_that_processes_share(experiment):
