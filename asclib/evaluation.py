@@ -190,8 +190,8 @@ def paired(ours: list[np.ndarray], base: list[np.ndarray], clips: pd.DataFrame) 
     pooled = compare(np.concatenate(base), np.concatenate(ours), every_seed)
     each = [compare(b, o, clips, resamples=1) for b, o in zip(base, ours, strict=True)]
     accuracy, loss = [one.accuracy for one in each], [one.log_loss for one in each]
-    low, high = _over_seeds(accuracy)
-    loss_low, loss_high = _over_seeds(loss)
+    low, high = over_seeds(accuracy)
+    loss_low, loss_high = over_seeds(loss)
     return asdict(pooled) | {
         "accuracy_per_seed": accuracy,
         "seeds_low": low,
@@ -202,7 +202,7 @@ def paired(ours: list[np.ndarray], base: list[np.ndarray], clips: pd.DataFrame) 
     }
 
 
-def _over_seeds(values: list[float]) -> tuple[float | None, float | None]:
+def over_seeds(values: list[float]) -> tuple[float | None, float | None]:
     """The 95 % t interval of a mean; None, None for a single value."""
     if len(values) < 2:
         return None, None

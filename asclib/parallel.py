@@ -10,11 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import joblib
+from joblib.externals.loky import process_executor
 
 from asclib import training
-from asclib.store import progress
+from asclib.store import progress, root
 
-# Loky replaces a worker whose memory has grown, as it does with every network; no job is lost.
+# Loky replaces a worker whose memory has grown by 0.3 GB; no job is lost. Kept memory (`training.
+# keep_memory`) makes that happen after every other network, and a new worker spends seconds of its
+# core on imports.
+MAX_GROWTH_BYTES = 2 * 10**9
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
 
 
@@ -32,7 +36,7 @@ def side_by_side(
             work(*job)
         return
     calls = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
-        joblib.delayed(_call)(work, job, os.getpid()) for job in jobs
+        joblib.delayed(_call)(work, job, os.getpid(), str(root())) for job in jobs
     )
     for _ in progress(calls, total=len(jobs), label=label):
         pass
@@ -41,9 +45,12 @@ def side_by_side(
 _turn = threading.Lock()  # torch's random generator belongs to the process
 
 
-def _call(work: Callable[..., Any], job: tuple, caller: int) -> None:
+def _call(work: Callable[..., Any], job: tuple, caller: int, store: str) -> None:
     if os.getpid() != caller:
         os.environ["ASCLIB_PROGRESS"] = os.devnull
+        if os.getppid() == caller:  # loky keeps its workers, and they the store of their start
+            os.environ["ASCLIB_STORE"] = store
+        process_executor._MAX_MEMORY_LEAK_SIZE = MAX_GROWTH_BYTES
         threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with _turn:
         work(*job)

@@ -6,6 +6,7 @@
     python -m asclib.study pruning
     python -m asclib.study ensembles
     python -m asclib.study budget
+    python -m asclib.study slips
     python -m asclib.study teachers, then weights, then comparison
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
@@ -46,6 +47,7 @@ from asclib.study_comparison import (
 from asclib.study_data import dataset, device_gap
 from asclib.study_ensembles import ensembles
 from asclib.study_pruning import METHODS, SHARES, pruning
+from asclib.study_slips import slips
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
@@ -185,6 +187,8 @@ def main(arguments: list[str] | None = None) -> None:
     small.set_defaults(run=_pruning)
     small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
+    slip = commands.add_parser("slips", help="make four slips, and measure what they do")
+    slip.set_defaults(run=_slips)
     long = commands.add_parser("budget", help="how long to train, as validation clips see it")
     long.set_defaults(run=_budget)
     ten = commands.add_parser("ensembles", help="ten one-vs-all networks against other ensembles")
@@ -202,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     defaults = (
         (board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
         (ten, "quick", 5), (kept, "study", 2), (found, "study", 1), (long, "study", 2),
-        (against, "study", 3),
+        (against, "study", 3), (slip, "quick", 5),
     )  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
@@ -311,6 +315,14 @@ def _given(options: argparse.Namespace) -> list[Path]:
             "python -m asclib.study teachers first"
         )
     return teachers
+
+
+def _slips(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    build([(Experiment(options.profile, options.data_root), "teacher")])
+    return _made_with(experiments[0]) | slips(experiments)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import soundfile
 
 from asclib.corpus import Corpus
 from asclib.settings import SAMPLE_RATE
-from tests.corpora import SMALL_TEST, SMALL_TRAIN, tone, write_index, write_tau
+from tests.corpora import SMALL_TEST, SMALL_TRAIN, link_store, tone, write_index, write_tau
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,31 @@ def tau_corpus(tmp_path_factory) -> Corpus:
     root = tmp_path_factory.mktemp("tau") / "index"
     write_tau(root)
     return Corpus.open(root, files=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_clips(tmp_path_factory) -> Path:
+    """A store that holds the clips of `test_experiment.TINY` and nothing that was trained."""
+    from test_experiment import TINY
+
+    from asclib.experiment import Experiment
+
+    store = tmp_path_factory.mktemp("clips")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASCLIB_STORE", str(store))
+        for split in ("train", "fit", "validation", "test"):
+            Experiment(TINY).clips(split)
+    return store
+
+
+@pytest.fixture(scope="module")
+def tiny_store(tiny_clips, tmp_path_factory) -> Iterator[Path]:
+    """A store for the tests of one file, with the clips of `tiny_clips` in it."""
+    store = tmp_path_factory.mktemp("store")
+    link_store(tiny_clips, store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASCLIB_STORE", str(store))
+        yield store
 
 
 @pytest.fixture(scope="session")

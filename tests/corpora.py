@@ -1,7 +1,9 @@
-"""Folders in TAU layout that the tests make: the index of the whole of TAU, and a small corpus."""
+"""Folders that the tests make: the index of the whole of TAU, a small corpus, copies of a store."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -129,6 +131,12 @@ def wav(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE, subtype: str =
     """Write a sound file; its suffix decides the format."""
     soundfile.write(path, samples, rate, subtype=subtype)
     return path
+
+
+def link_store(store: Path, folder: Path) -> None:
+    """Fill a folder with links to what a store holds: artefacts are read, never written to."""
+    locks = shutil.ignore_patterns("*.lock")
+    shutil.copytree(store, folder, copy_function=os.link, dirs_exist_ok=True, ignore=locks)
 
 
 def lines(path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import random
@@ -74,6 +75,7 @@ def test_a_clip_of_device_a_has_no_version_but_itself():
     np.testing.assert_array_equal(alone, TMSIC(CLIP[None]).numpy())
 
 
+@functools.cache
 def versions(clips: int) -> np.ndarray:
     """(clips, 6, mels, frames): the versions of one sound under many names."""
     made = [tmsic_versions(CLIP, f"clip {k}", "b", TMSIC, seed=0) for k in range(clips)]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 from filelock import FileLock
+from joblib.externals.loky import get_reusable_executor
 
 from asclib import settings
 from asclib.complexity import complexity
@@ -22,6 +23,7 @@ from asclib.distillation.outputs import look
 from asclib.evaluation import evaluate
 from asclib.experiment import ASSISTANT, MEMBERS, Experiment, build
 from asclib.networks import TMSIC, count_parameters
+from asclib.parallel import side_by_side
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
 from asclib.study import main, paired
@@ -29,20 +31,26 @@ from asclib.study_comparison import keep_teacher
 from asclib.study_ensembles import ensembles, ordinary
 from asclib.teacher import unfused_logits
 from asclib.training import predict, train
+from tests.corpora import link_store
 
 PLAN = Training(epochs=1, batch_size=16, learning_rate=1e-3)
 TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
-        experiment = Experiment(TINY)
-        experiment.build("student", *MEMBERS)
-        experiment.build("teacher")
-        experiment.build("response", "rrs")
-        yield experiment
+def experiment(tiny_store):
+    experiment = Experiment(TINY)
+    experiment.build("student", *MEMBERS)
+    experiment.build("teacher")
+    experiment.build("response", "rrs")
+    return experiment
+
+
+@pytest.fixture
+def untrained_store(tiny_clips, tmp_path, monkeypatch):
+    """From here on, a store that holds the same clips and no network."""
+    link_store(tiny_clips, tmp_path)
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
 
 
 def test_rows_of_clips_and_table_are_the_same_clips(experiment):
@@ -76,18 +84,18 @@ def test_every_training_leaves_its_history_and_nothing_half_done(experiment):
     assert not list(root().rglob("checkpoint.pt")) and not list(root().glob("*.partial"))
 
 
-def test_workers_and_the_calling_process_train_the_same_weights(experiment, tmp_path, monkeypatch):
+def test_workers_and_the_calling_process_train_the_same_weights(experiment, request):
     built_by_a_worker = experiment.student()
-    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    request.getfixturevalue("untrained_store")
     built_here = Experiment(TINY).student()
     for name, value in built_by_a_worker.state_dict().items():
         assert torch.equal(value, built_here.state_dict()[name]), name
 
 
-def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, tmp_path, monkeypatch):
+def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, request):
     names = ("student", "member_bus", "member_tram")
     expected = [experiment.network(name) for name in names]
-    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    request.getfixturevalue("untrained_store")
     one_each = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**one_each) as cluster, Client(cluster), joblib.parallel_config("dask"):
         again = Experiment(TINY)
@@ -96,6 +104,30 @@ def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, tmp_pat
         assert again._trained(name, only_look=True) is not None
         for key, value in again.network(name).state_dict().items():
             assert torch.equal(value, net.state_dict()[key]), (name, key)
+
+
+def test_workers_that_are_kept_follow_the_caller_to_another_store(tmp_path, monkeypatch):
+    def leave(number: int) -> None:
+        (root() / f"made-{number}").touch()
+
+    for name in ("one", "other"):
+        monkeypatch.setenv("ASCLIB_STORE", str(tmp_path / name))
+        side_by_side(leave, [(0,), (1,)], "files")
+        assert {path.name for path in (tmp_path / name).iterdir()} == {"made-0", "made-1"}
+
+
+def test_a_worker_whose_memory_has_grown_goes_on(tmp_path, monkeypatch):
+    """Each new one would spend seconds on imports; loky by itself allows 0.3 GB."""
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+
+    def grow(number: int) -> None:
+        os.held = [*getattr(os, "held", []), np.ones(44_000_000)]  # 0.35 GB
+        time.sleep(1.1)  # loky looks once a second
+        (root() / f"{os.getpid()}-{number}").touch()
+
+    side_by_side(grow, [(number,) for number in range(6)], "growing", workers=2)
+    get_reusable_executor().shutdown()
+    assert len({path.name.split("-")[0] for path in tmp_path.iterdir()}) == 2
 
 
 def test_clips_are_mapped_from_a_file_that_processes_share(experiment):

@@ -23,9 +23,8 @@ TINY = replace(test_experiment.TINY, student=replace(test_experiment.PLAN, epoch
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
+def experiment(tiny_store):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
         patch.setitem(settings.PROFILES, "tiny", TINY)
         yield Experiment(TINY)
 

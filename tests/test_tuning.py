@@ -37,10 +37,8 @@ EFFORT = Effort(trials=5, epochs=3, clips=40)
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
-        yield Experiment(TINY)
+def experiment(tiny_store):
+    return Experiment(TINY)
 
 
 class Draw:

@@ -17,9 +17,8 @@ EFFORT = Effort(trials=8, epochs=1, clips=40)  # one epoch: no trial is behind
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tiny_store, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
         patch.setenv("ASCLIB_PROGRESS", "/dev/null")
         patch.setitem(settings.PROFILES, "tiny", TINY)
         patch.setitem(EFFORTS, "one", EFFORT)

@@ -37,13 +37,10 @@ def tiny_search() -> Search:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def clips(tmp_path_factory):
+def clips(tiny_store):
     """A store with what every worker reads."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
         patch.setenv("ASCLIB_PROGRESS", "/dev/null")
-        for split in ("fit", "validation"):
-            Experiment(TINY).clips(split)
         yield
 
 
