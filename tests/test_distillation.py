@@ -76,6 +76,24 @@ def test_only_the_hard_term_is_plain_training():
     assert same_weights(plain, distilled)
 
 
+def test_a_hint_without_labels_trains_bit_for_bit_as_with_their_term_at_weight_zero():
+    stage = Stage(losses.hint, weight=0.7, hard=0.0, on="conv2", connect="teacher", monitor="last")
+    teacher = answers_of(student(), "conv2").joined(FIT.identifiers, "conv2") + 0.3
+    short, whole = (_connected(student(), stage, teacher, FIT.x[:1], 0) for _ in range(2))
+    goal = objective(stage, teacher)
+
+    def with_labels(net, rows, x, labels):
+        logits, own = look(net.student, x, "conv2")
+        hint = 0.7 * losses.hint(net.ours(own), teacher[rows])
+        return 0.0 * F.cross_entropy(logits, labels) + hint
+
+    for net, loss in ((short, goal), (whole, with_labels)):
+        train(net, FIT, VALIDATION, replace(PLAN, monitor="last"), seed=0, objective=loss)
+    assert same_weights(short, whole)
+    assert not torch.equal(short.student.conv2.weight, student().conv2.weight)
+    assert torch.equal(short.student.conv3.weight, student().conv3.weight)  # after the hint
+
+
 def test_two_stages_follow_each_other_over_the_same_student():
     net, halfway = student(), student()
     stages = TECHNIQUES["rrs"]

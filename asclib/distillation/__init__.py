@@ -214,8 +214,10 @@ def objective(stage: Stage, teacher: Tensor) -> Objective:
         if stage.connect:
             student, answer = net.ours(student), net.theirs(answer)
         more = {"labels": labels} if "labels" in stage.needs else {}
-        distilled = stage.loss(student, answer, **fixed, **more)
-        return stage.hard * F.cross_entropy(logits, labels) + stage.weight * distilled
+        distilled = stage.weight * stage.loss(student, answer, **fixed, **more)
+        if stage.hard == 0:  # a hint on an early map: nothing flows back through the later layers
+            return distilled
+        return stage.hard * F.cross_entropy(logits, labels) + distilled
 
     return loss
 
