@@ -109,10 +109,10 @@ def embeddings(
     """
     table = purities(views, clips, neighbours=neighbours)
     rows = -(-len(views) // columns)
+    size = (2.85 * columns, 2.5 * rows + 0.9)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(2.85 * columns, 3.1 * rows + 0.8), squeeze=False,
-        sharex=True, sharey=True,
-    )  # fmt: skip
+        rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True
+    )
     colours = [SCENE_COLOURS[scene] for scene in clips["scene"]]
     for ax, (name, plane) in zip(axes.flat, planes(views).items(), strict=False):
         ax.scatter(*plane.T, c=colours, s=5, linewidths=0)

@@ -161,19 +161,25 @@ plotting.show(figure)
 # states between the phases. This lets us look at what each phase changes: the two losses, measured on 64
 # test clips drawn at random. Which loss does each phase lower, and does the second phase undo the first?
 
-# %% tags=["nbval-ignore-output"]
+# %%
 states = {"labels only": experiment.student(),
           "RRS, phase 1": experiment.distilled("relational"),
           "RRS, phase 2": experiment.distilled("rrs"),
           "reversed, phase 1": experiment.distilled("response"),
-          "reversed, phase 2": experiment.distilled("rrs_reversed")}
+          "reversed, phase 2": experiment.distilled("rrs_reversed"),
+          "teacher": experiment.teacher()}
 test = experiment.clips("test")
+views = {name: predict(net, test.x, net.embed) for name, net in states.items()}
+with torch.no_grad():  # the head turns an embedding into logits
+    logits = {name: net.head(views[name]) for name, net in states.items()}
 some = torch.randperm(len(test.labels), generator=generator)[:64]
-target = predict(experiment.teacher(), test.x[some])
-found = {name: predict(net, test.x[some]) for name, net in states.items()}
-left = pd.DataFrame({name: {"relational": losses.relational(logits, target),
-                            "response": losses.response(logits, target)}
-                     for name, logits in found.items()}).T.astype(float)
+target = logits["teacher"][some]
+
+# %% tags=["nbval-ignore-output"]
+left = pd.DataFrame({name: {"relational": losses.relational(z[some], target),
+                            "response": losses.response(z[some], target)}
+                     for name, z in logits.items() if name != "teacher"})
+left = left.T.astype(float)
 assert np.isfinite(left.to_numpy()).all()
 left.round(3)
 
@@ -185,8 +191,6 @@ left.round(3)
 # each plane is turned towards the first. Do the scenes separate, and when?
 
 # %% mystnb={"figure": {"name": "fig-pca", "caption": "Live run: embeddings of the test clips after each phase of RRS and of its reverse, and the teacher's. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Six scatter plots of coloured points, for states of the student and for the teacher, with the purity of the neighbourhoods in each title; some colours lie apart, others overlap."}}
-shown = states | {"teacher": experiment.teacher()}
-views = {name: predict(net, test.x, net.embed) for name, net in shown.items()}
 figure, purity = plotting.embeddings(views, experiment.table("test"))
 plotting.show(figure)
 
@@ -200,8 +204,8 @@ purity.round(1)
 
 # %% tags=["nbval-ignore-output"]
 live = {}
-for name, net in states.items():
-    probabilities = predict(net, test.x).double().softmax(dim=1).numpy()
+for name in states:
+    probabilities = logits[name].double().softmax(dim=1).numpy()
     score = evaluate(probabilities, experiment.table("test")).overall
     live[name] = {"accuracy (%)": 100 * score.accuracy,
                   "low": 100 * score.accuracy_low,

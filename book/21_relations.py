@@ -377,21 +377,24 @@ pd.DataFrame(rows).T.reindex(columns=columns).fillna({"on": "logits"})
 guide, test = experiment.teacher(), experiment.clips("test")
 nets = {"student alone": experiment.student()}
 nets |= {name: experiment.distilled(name) for name in names}
+views = {name: predict(net, test.x, net.embed) for name, net in nets.items()}
 some = torch.randperm(len(test.labels), generator=generator)[:64]
 with torch.no_grad():
+    logits = {name: net.head(views[name]) for name, net in nets.items()}
     target, target_map = look(guide, test.x[some], "conv4")
-    found = {name: look(net, test.x[some], "conv4")
-             for name, net in nets.items()}
+    maps = {name: look(net, test.x[some], "conv4")[1]
+            for name, net in nets.items()}
 
 # %% tags=["nbval-ignore-output"]
 rows = {}
-for name, (logits, maps) in found.items():
-    right = macro_accuracy(predict(nets[name], test.x), test.labels)
+for name in nets:
+    ours = logits[name][some]
+    alike_loss = losses.similarity(maps[name], target_map)
     rows[name] = {
-        "distance": losses.relational_distance(logits, target),
-        "angle": losses.relational_angle(logits, target),
-        "similarity, in 1e-5": 1e5 * losses.similarity(maps, target_map),
-        "macro accuracy (%)": 100 * right}
+        "distance": losses.relational_distance(ours, target),
+        "angle": losses.relational_angle(ours, target),
+        "similarity, in 1e-5": 1e5 * alike_loss,
+        "accuracy (%)": 100 * macro_accuracy(logits[name], test.labels)}
 lessons = pd.DataFrame(rows).T.astype(float)
 assert np.isfinite(lessons.to_numpy()).all()
 lessons.round(3)
@@ -404,8 +407,8 @@ lessons.round(3)
 theirs = relative_distances(target)
 pair = torch.triu(torch.ones(len(some), len(some)), 1).bool()
 figure, axes = plt.subplots(1, 3, figsize=(8.5, 3), sharex=True, sharey=True)
-for ax, (name, (logits, _)) in zip(axes, found.items(), strict=True):
-    ours = relative_distances(logits)[pair]
+for ax, name in zip(axes, nets, strict=True):
+    ours = relative_distances(logits[name][some])[pair]
     r = np.corrcoef(ours, theirs[pair])[0, 1]
     ax.plot(theirs[pair], ours, ".", ms=2, alpha=0.4, color=plotting.INK)
     ax.axline((1, 1), slope=1, color=plotting.ACCENT, lw=1)
@@ -425,7 +428,6 @@ assert np.isfinite(r)
 # as a turn allows.
 
 # %% mystnb={"figure": {"name": "fig-relations-embedding", "caption": "Live run: embeddings of the test clips before (student alone) and after each lesson. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Three scatter plots of coloured dots, one for each student, with the purity of the neighbourhoods in each title."}}
-views = {name: predict(net, test.x, net.embed) for name, net in nets.items()}
 figure, purity = plotting.embeddings(views, experiment.table("test"))
 plotting.show(figure)
 
@@ -449,14 +451,13 @@ purity.round(1)
 # %% tags=["nbval-ignore-output"]
 from scipy.spatial import procrustes
 
-answers = predict(guide, test.x).double()
+target = target.double()
+spread = (target - target.mean(0)).pow(2).sum()
 rows = {}
-for name, net in nets.items():
-    logits = predict(net, test.x).double()
-    spread = (answers - answers.mean(0)).pow(2).sum()
-    apart = float((logits - answers).pow(2).sum() / spread)
-    rows[name] = {"as they are": apart,
-                  "shape only": procrustes(answers, logits)[2]}
+for name in nets:
+    ours = logits[name][some].double()
+    rows[name] = {"as they are": float((ours - target).pow(2).sum() / spread),
+                  "shape only": procrustes(target, ours)[2]}
 table = pd.DataFrame(rows).T
 assert (table["shape only"] <= table["as they are"].clip(upper=1) + 1e-6).all()
 table.round(2)
