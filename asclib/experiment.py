@@ -8,16 +8,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import threading
 import time
-import warnings
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -25,18 +19,19 @@ from safetensors.torch import load_file, save_file
 
 from asclib import features, settings, synthesis, teacher, training
 from asclib.corpus import Corpus
-from asclib.distillation import TECHNIQUES, Answers, distill, earlier
+from asclib.distillation import TECHNIQUES, Answers, distill, earlier, is_technique, stages_of
 from asclib.distillation.outputs import look
 from asclib.features import LogMel
 from asclib.networks import TMSIC
-from asclib.store import artefact, progress, write_atomic
+from asclib.parallel import side_by_side
+from asclib.store import artefact, write_atomic
 from asclib.teacher import OneVsAllTeacher
 from asclib.training import Clips
 
-# Loky replaces a worker whose memory has grown, as it does with every network; no job is lost.
-warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-
 MEMBERS = tuple(f"member_{scene}" for scene in settings.SCENES)
+UNTAUGHT = ("student", "student_control", "student_smoothed")
+SMOOTHING = 0.1  # of the labels, for "student_smoothed"; "student_smoothed@2" doubles it
+ASSISTANT = (30, 42, 42, 24)  # filters of the assistant: half as many again as TMSIC's
 
 
 class Experiment:
@@ -46,6 +41,8 @@ class Experiment:
         profile: a name in settings.PROFILES ("quick", "study", "tau") or a Profile.
         data_root: a folder in TAU layout; None renders and uses the embedded corpus.
         seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
+        teacher: a file of weights to learn from (safetensors, in any precision); None trains the
+            ten members and fuses them.
     """
 
     def __init__(
@@ -53,13 +50,15 @@ class Experiment:
         profile: str | settings.Profile = "quick",
         data_root: str | Path | None = None,
         seed: int = 0,
+        teacher: str | Path | None = None,
     ):
         self.profile = settings.profile(profile) if isinstance(profile, str) else profile
         self.data_root = None if data_root is None else str(Path(data_root).expanduser().resolve())
         self.seed = seed
+        self.given_teacher = None if teacher is None else str(Path(teacher).expanduser().resolve())
 
-    def __reduce__(self):
-        return Experiment, (self.profile, self.data_root, self.seed)  # not the clips it has read
+    def __reduce__(self):  # not the clips it has read
+        return Experiment, (self.profile, self.data_root, self.seed, self.given_teacher)
 
     # ---- data ------------------------------------------------------------------------------
 
@@ -115,29 +114,43 @@ class Experiment:
 
     # ---- networks --------------------------------------------------------------------------
 
+    def network(self, name: str) -> TMSIC | OneVsAllTeacher:
+        """Any network by its name, as `history` knows them."""
+        self.build(name)
+        net = _untrained(name)
+        net.load_state_dict(load_file(self._trained(name) / "weights.safetensors"))
+        return net.eval()
+
     def student(self, control: bool = False) -> TMSIC:
         """TMSIC trained on the labels alone; as a control, with all the effort a member gets."""
-        return self._load(TMSIC(), "student_control" if control else "student")
+        return self.network("student_control" if control else "student")
 
     def member(self, scene: str) -> TMSIC:
         """The one-vs-all network of one scene, [scene, others]."""
-        return self._load(TMSIC(n_classes=2), f"member_{scene}")
+        return self.network(f"member_{scene}")
 
     def teacher(self) -> OneVsAllTeacher:
         """The ten members fused and fine-tuned."""
-        blank = OneVsAllTeacher([TMSIC(n_classes=2) for _ in settings.SCENES])
-        return self._load(blank, "teacher")
+        return self.network("teacher")
+
+    def assistant(self) -> TMSIC:
+        """A wider TMSIC taught by the teacher's responses, to teach the student in its turn."""
+        return self.network("assistant")
 
     def distilled(self, technique: str) -> TMSIC:
-        """TMSIC taught by the teacher through one of the techniques."""
-        return self._load(TMSIC(), technique)
+        """TMSIC taught through one of the techniques; for names see `distillation.stages_of`."""
+        return self.network(technique)
 
     def history(self, name: str) -> pd.DataFrame:
         """The epochs of one training.
 
-        Args: name: "student", "student_control", "member_<scene>", "teacher" or a technique.
+        Args: name: "student", "student_control", "student_smoothed", "member_<scene>", "teacher",
+            "assistant" or a technique.
+        Raises: ValueError for a name there is not, and for a teacher that was given.
         """
         self.build(name)
+        if name == "teacher" and self.given_teacher:
+            raise ValueError("this teacher was given as a file of weights: nobody knows its epochs")
         own = pd.read_csv(self._trained(name) / "history.csv")
         before = earlier(name)
         return pd.concat([self.history(before), own], ignore_index=True) if before else own
@@ -153,26 +166,28 @@ class Experiment:
         """Train several of this experiment's networks side by side; see `build`."""
         build([(self, name) for name in names])
 
-    def answers(self, *outputs: str) -> Answers:
+    def answers(self, *outputs: str, of: str = "teacher") -> Answers:
         """What the teacher says of the clips students learn from, computed once for each output.
 
-        Args: outputs: of `asclib.distillation.outputs.OUTPUTS`, beside the logits.
+        Args: outputs: of `asclib.distillation.outputs.OUTPUTS`, beside the logits; of: who answers,
+            "teacher" or "assistant".
         """
-        self.build("teacher")
-        folder = self._answer("logits")
+        self.build(of)
+        folder = self._answer("logits", of)
         identifiers = pd.read_csv(folder / "identifiers.csv", dtype=str)["identifier"].to_numpy()
         files = {
-            name: self._answer(name) / "answers.npy" for name in outputs if name != "logits"
+            name: self._answer(name, of) / "answers.npy" for name in outputs if name != "logits"
         }
         # c: torch wants to write; the maps of a large corpus stay on the disk
         others = {name: np.load(path, mmap_mode="c") for name, path in files.items()}
         return Answers(identifiers, np.load(folder / "answers.npy"), others)
 
-    def _answer(self, output: str) -> Path:
-        """The artefact of one output of the teacher: answers.npy and identifiers.csv."""
+    def _answer(self, output: str, of: str) -> Path:
+        """The artefact of one output of a teacher: answers.npy and identifiers.csv."""
 
         def build(folder: Path) -> None:
-            clips, net = self.clips("fit"), self.teacher()
+            clips = self.clips("fit")
+            net = self.assistant() if of == "assistant" else self.teacher()
             kept = np.float32 if output == "logits" else np.float16  # half the disk for maps
             file, start = None, 0
             for x in clips.x.split(2_048):  # the maps of a whole data set would not fit in memory
@@ -187,36 +202,41 @@ class Experiment:
             identifiers.to_csv(folder / "identifiers.csv", index=False)
 
         recipe = {"split": "fit", "output": output}
-        parents = (self._trained("teacher"), self._features)
+        parents = (self._trained(of), self._features)
         return artefact("answers", recipe, build, code=(look,), parents=parents)
-
-    def _load(self, net: torch.nn.Module, name: str) -> torch.nn.Module:
-        self.build(name)
-        net.load_state_dict(load_file(self._trained(name) / "weights.safetensors"))
-        return net.eval()
 
     def _trained(self, name: str, only_look: bool = False) -> Path | None:
         """The artefact of one training: weights.safetensors, history.csv, wall.json."""
         parents, stages = (self._features,), ()
+        base, _, factor = name.partition("@")
         if name == "student":
             run, plan = _train_student, self.profile.student
         elif name == "student_control":
             run = _train_student
             member = self.profile.member
             plan = replace(self.profile.student, epochs=member.epochs, mixstyle=member.mixstyle)
+        elif base == "student_smoothed":
+            run = _train_student
+            plan = replace(self.profile.student, label_smoothing=SMOOTHING * float(factor or 1))
         elif name in MEMBERS:
             run, plan = _train_member, self.profile.member
+        elif name == "teacher" and self.given_teacher:
+            return self._given()
         elif name == "teacher":
             run, plan = _train_fusion, self.profile.fusion
             parents += tuple(self._trained(member) for member in MEMBERS)
-        elif name in TECHNIQUES:
-            stages, before, plan = TECHNIQUES[name], earlier(name), self.profile.stage
-            run = functools.partial(_train_distilled, stages=stages, before=before)
+        elif name == "assistant":
+            stages, plan = TECHNIQUES["response"], self.profile.stage
+            run = functools.partial(_train_distilled, stages=stages, before=None)
             parents += (self._trained("teacher"),)
+        elif is_technique(name):
+            stages, before, plan = stages_of(name), earlier(name), self.profile.stage
+            run = functools.partial(_train_distilled, stages=stages, before=before)
+            parents += (self._trained(stages[0].teacher),)
             if before:  # all its stages but the last are a technique of their own: go on from there
                 parents += (self._trained(before),)
         else:
-            known = ", ".join(["student", "student_control", *MEMBERS, "teacher", *TECHNIQUES])
+            known = ", ".join([*UNTAUGHT, *MEMBERS, "teacher", "assistant", *TECHNIQUES])
             raise ValueError(f"no network {name!r}: choose one of {known}")
 
         def build(folder: Path) -> None:
@@ -239,6 +259,18 @@ class Experiment:
         code = (run, *(stage.loss for stage in stages))
         return artefact(name, recipe, None if only_look else build, code=code, parents=parents)
 
+    def _given(self) -> Path:
+        """The artefact of a teacher that was given: its weights, in the precision of training."""
+        weights = load_file(self.given_teacher)
+
+        def build(folder: Path) -> None:
+            whole = {key: value.float() if value.is_floating_point() else value
+                     for key, value in weights.items()}  # fmt: skip
+            save_file(whole, folder / "weights.safetensors")
+
+        digest = hashlib.sha256(Path(self.given_teacher).read_bytes()).hexdigest()
+        return artefact("teacher_given", {"sha256": digest}, build)
+
     def _fingerprint(self, split: str) -> str:
         names = "\n".join(self.table(split)["identifier"])
         return hashlib.sha256(names.encode()).hexdigest()[:16]
@@ -254,14 +286,21 @@ def build(runs: list[tuple[Experiment, str]]) -> None:
 
     Args: runs: pairs of an experiment and a network's name (see `Experiment.history`).
     """
-    owners = list(dict.fromkeys(owner for owner, name in runs if name in TECHNIQUES))
-    taught = list(dict.fromkeys(owner for owner, name in runs if name in (*TECHNIQUES, "teacher")))
-    _build_missing([(owner, member) for owner in taught for member in MEMBERS])
-    _build_missing([(owner, "teacher") for owner in owners])
-    for owner in owners:
-        named = [name for one, name in runs if one is owner and name in TECHNIQUES]
-        owner.answers(*sorted({stage.on for name in named for stage in TECHNIQUES[name]}))
-    _build_missing([(owner, earlier(name)) for owner, name in runs if earlier(name)])
+    taught = [(owner, name) for owner, name in runs if name == "assistant" or is_technique(name)]
+    owners = list(dict.fromkeys(owner for owner, _ in taught))
+    own = dict.fromkeys([*owners, *(owner for owner, name in runs if name == "teacher")])
+    own = [owner for owner in own if not owner.given_teacher]
+    _build_missing([(owner, member) for owner in own for member in MEMBERS])
+    stages = [
+        (o, stage) for o, name in taught if name != "assistant" for stage in stages_of(name)
+    ]  # fmt: skip
+    assisted = list(dict.fromkeys(o for o, stage in stages if stage.teacher == "assistant"))
+    for who, theirs in (("teacher", owners), ("assistant", assisted)):
+        _build_missing([(owner, who) for owner in theirs])
+        for owner in theirs:
+            on = {stage.on for o, stage in stages if o is owner and stage.teacher == who}
+            owner.answers(*sorted(on), of=who)
+    _build_missing([(owner, before) for owner, name in taught if (before := earlier(name))])
     _build_missing(runs)
 
 
@@ -277,42 +316,13 @@ def _train(owner: Experiment, name: str) -> None:
     owner._trained(name)
 
 
-def side_by_side(
-    work: Callable[..., Any], jobs: list[tuple], label: str, workers: int = -1
-) -> None:
-    """Call `work(*job)` for each job, in one single-threaded process for each core.
-
-    One job alone, or jobs for a GPU, are done in this process, one after the other. Inside
-    `joblib.parallel_config("dask")` the workers are the cluster's. What work makes, it leaves in
-    the store: nothing is returned. Workers are silent, and end when this process does.
-    """
-    if len(jobs) <= 1 or training.device().type == "cuda":
-        for job in jobs:
-            work(*job)
-        return
-    calls = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
-        joblib.delayed(_call)(work, job, os.getpid()) for job in jobs
-    )
-    for _ in progress(calls, total=len(jobs), label=label):
-        pass
-
-
-_turn = threading.Lock()  # torch's random generator belongs to the process
-
-
-def _call(work: Callable[..., Any], job: tuple, caller: int) -> None:
-    if os.getpid() != caller:
-        os.environ["ASCLIB_PROGRESS"] = os.devnull
-        threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    with _turn:
-        work(*job)
-
-
-def _leave_with(parent: int) -> None:
-    """End this worker when its parent is gone: a killed run must not train on unseen."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _untrained(name: str) -> TMSIC | OneVsAllTeacher:
+    """A network of the form that this name has, with whatever weights it starts with."""
+    if name == "teacher":
+        return OneVsAllTeacher([TMSIC(n_classes=2) for _ in settings.SCENES])
+    if name == "assistant":
+        return TMSIC(widths=ASSISTANT)
+    return TMSIC(n_classes=2) if name in MEMBERS else TMSIC()
 
 
 def _train_student(experiment: Experiment, name: str, plan, folder: Path):
@@ -345,9 +355,9 @@ def _train_fusion(experiment: Experiment, name: str, plan, folder: Path):
 
 def _train_distilled(experiment: Experiment, name: str, plan, folder: Path, *, stages, before):
     torch.manual_seed(experiment.seed)
-    net = experiment.distilled(before) if before else TMSIC()
+    net = experiment.distilled(before) if before else _untrained(name)
     fit, validation = experiment.clips("fit"), experiment.clips("validation")
-    answers = experiment.answers(*(stage.on for stage in stages))
+    answers = experiment.answers(*(stage.on for stage in stages), of=stages[0].teacher)
     history = distill(
         net, answers, fit, validation, stages, plan, seed=experiment.seed, folder=folder,
         first=len(stages) - 1 if before else 0,

@@ -85,7 +85,7 @@ _AUTHORS = Training(epochs=200, schedule="constant", patience=20)
 # split. A study to come should set this on validation clips, before it looks at the test.
 PROFILES = {
     "quick": _short("quick", CorpusSize(1_200, 600), epochs=12, member=10, fusion=2),
-    "study": _short("study", CorpusSize(6_000, 2_000), epochs=5, member=12, fusion=1),
+    "study": _short("study", CorpusSize(6_000, 2_000), epochs=12, member=30, fusion=1),
     "tau": Profile(
         "tau", CorpusSize(139_620, 29_680),
         student=_AUTHORS, member=replace(_AUTHORS, label_smoothing=0.1),

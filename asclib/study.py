@@ -4,6 +4,7 @@
     python -m asclib.study dataset
     python -m asclib.study augmentation
     python -m asclib.study pruning
+    python -m asclib.study teachers, then weights, then comparison
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
 """
@@ -30,6 +31,15 @@ from asclib.quantization import simulate
 from asclib.settings import SCENES
 from asclib.store import PROJECT, write_atomic
 from asclib.study_augmentation import augmentation
+from asclib.study_comparison import (
+    SYSTEMS,
+    TEACHERS,
+    System,
+    add,
+    comparison,
+    keep_teacher,
+    weights,
+)
 from asclib.study_data import dataset, device_gap
 from asclib.study_pruning import METHODS, SHARES, pruning
 from asclib.teacher import unfused_logits
@@ -147,17 +157,31 @@ def main(arguments: list[str] | None = None) -> None:
     small.set_defaults(run=_pruning)
     small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
-    defaults = ((board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3))
+    kept = commands.add_parser("teachers", help="train the teachers of the comparison, keep them")
+    kept.set_defaults(run=_teachers)
+    found = commands.add_parser("weights", help="search each technique's weight on validation")
+    found.set_defaults(run=_weights)
+    against = commands.add_parser("comparison", help="add seeds of all techniques to the results")
+    against.set_defaults(run=_comparison)
+    against.add_argument("--systems", nargs="+", metavar="NAME[:TIMES]",
+                         default=[f"{name}:{times}" for name, times in SYSTEMS])  # fmt: skip
+    for command in (found, against):
+        command.add_argument("--teachers", type=Path, default=TEACHERS, help="a folder")
+    defaults = (
+        (board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
+        (kept, "study", 2), (found, "study", 1), (against, "study", 3),
+    )  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
         command.add_argument("--data-root", default=None)
         command.add_argument("--seeds", type=int, nargs="+", default=list(range(seeds)))
         command.add_argument("--output", type=Path, help="default: results/<command>.json")
     options = parser.parse_args(arguments)
-    output = options.output or PROJECT / "results" / f"{options.command}.json"
+    options.output = options.output or PROJECT / "results" / f"{options.command}.json"
+    options.output.parent.mkdir(exist_ok=True)
     results = options.run(options)
-    output.parent.mkdir(exist_ok=True)
-    write_atomic(output, (json.dumps(results, indent=1) + "\n").encode())
+    if results is not None:  # else it has written them itself
+        write_atomic(options.output, (json.dumps(results, indent=1) + "\n").encode())
 
 
 def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
@@ -195,6 +219,48 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
     return provenance(experiments[0], ("response",)) | pruning(
         experiments, tuple(options.methods), tuple(options.shares)
     )
+
+
+def _teachers(options: argparse.Namespace) -> None:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    build([(experiment, "teacher") for experiment in experiments])
+    for experiment in experiments:
+        print(keep_teacher(experiment, options.output.with_suffix("")))
+
+
+def _weights(options: argparse.Namespace) -> dict[str, Any]:
+    teachers = _given(options)
+    (seed,) = options.seeds
+    found = weights(options.profile, options.data_root, seed, teachers)
+    names = tuple(name for name in found["factors"] if name in TECHNIQUES)
+    return provenance(Experiment(options.profile, options.data_root), names) | found
+
+
+def _comparison(options: argparse.Namespace) -> None:
+    """Add to the results seed by seed, so that a run that is cut off has not been for nothing."""
+    teachers = _given(options)
+    names = [text.partition(":") for text in options.systems]
+    systems = [System(name, int(times or 1)) for name, _, times in names]
+    factors = json.loads((options.output.parent / "weights.json").read_text())["factors"]
+    made_with = provenance(Experiment(options.profile, options.data_root), tuple(TECHNIQUES))
+    made_with |= {"teachers": [path.name for path in teachers], "factors": factors}
+    for seed in options.seeds:
+        add(options.output, made_with, *comparison(
+            options.profile, options.data_root, [seed], teachers, factors, systems,
+        ))  # fmt: skip
+
+
+def _given(options: argparse.Namespace) -> list[Path]:
+    """The teachers of this profile in the folder. Raises: FileNotFoundError saying what to do."""
+    teachers = sorted(options.teachers.glob(f"{options.profile}-*.safetensors"))
+    if not teachers:
+        raise FileNotFoundError(
+            f"no teacher of the profile {options.profile!r} in {options.teachers}: run "
+            "python -m asclib.study teachers first"
+        )
+    return teachers
 
 
 if __name__ == "__main__":

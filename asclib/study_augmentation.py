@@ -38,9 +38,10 @@ from asclib.augmentation import (
 )
 from asclib.corpus import read_audio
 from asclib.evaluation import evaluate, paired
-from asclib.experiment import Experiment, side_by_side
+from asclib.experiment import Experiment
 from asclib.features import LogMel
 from asclib.networks import TMSIC
+from asclib.parallel import side_by_side
 from asclib.settings import SAMPLE_RATE, SCENES, SEEN_DEVICES, UNSEEN_DEVICES
 from asclib.store import artefact, write_atomic
 from asclib.synthesis import RECORDERS

@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES, distill
 from asclib.evaluation import evaluate, paired
-from asclib.experiment import Experiment, side_by_side
+from asclib.experiment import Experiment
 from asclib.networks import TMSIC
+from asclib.parallel import side_by_side
 from asclib.pruning import (
     fix_zeros,
     heal,

@@ -16,8 +16,10 @@ from asclib.distillation import (
     _connected,
     distill,
     earlier,
+    is_technique,
     losses,
     objective,
+    stages_of,
 )  # fmt: skip
 from asclib.distillation.outputs import look
 from asclib.networks import TMSIC
@@ -205,8 +207,19 @@ def test_the_learnt_maps_are_trained_and_thrown_away():
     assert list(net.state_dict()) == names
 
 
+def test_a_technique_may_be_named_with_a_number_that_its_weights_are_multiplied_by():
+    for plain, scaled in zip(stages_of("rrs"), stages_of("rrs@4"), strict=True):
+        assert scaled == replace(plain, weight=4 * plain.weight)
+    assert is_technique("ofd@0.25") and not is_technique("student@2")
+    with pytest.raises(ValueError, match="no technique 'magic': choose one of response, "):
+        stages_of("magic@2")
+    with pytest.raises(ValueError, match="after the @ stands a number, as in ofd@0.25"):
+        stages_of("ofd@much")
+
+
 def test_a_technique_goes_on_from_the_one_that_is_its_beginning():
     assert earlier("rrs") == "relational" and earlier("response_twice") == "response"
+    assert earlier("rrs@4") == "relational@4"
     assert earlier("fitnets") is None and earlier("response") is None
     whole, first = student(), student()
     stages = TECHNIQUES["rrs"]

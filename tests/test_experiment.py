@@ -14,17 +14,19 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 from filelock import FileLock
+from safetensors.torch import save_file
 
 from asclib import settings
+from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES, distill
 from asclib.distillation.outputs import look
-from asclib.experiment import MEMBERS, Experiment, build
+from asclib.experiment import ASSISTANT, MEMBERS, Experiment, build
 from asclib.networks import TMSIC
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
 from asclib.study import main, paired
 from asclib.teacher import unfused_logits
-from asclib.training import predict
+from asclib.training import predict, train
 
 PLAN = Training(epochs=1, batch_size=16, learning_rate=1e-3)
 TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
@@ -82,20 +84,16 @@ def test_workers_and_the_calling_process_train_the_same_weights(experiment, tmp_
 
 def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, tmp_path, monkeypatch):
     names = ("student", "member_bus", "member_tram")
-    expected = [experiment._load(*pair) for pair in zip(blank_networks(), names, strict=True)]
+    expected = [experiment.network(name) for name in names]
     monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
     one_each = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**one_each) as cluster, Client(cluster), joblib.parallel_config("dask"):
         again = Experiment(TINY)
         again.build(*names)
-    for net, name, blank in zip(expected, names, blank_networks(), strict=True):
+    for net, name in zip(expected, names, strict=True):
         assert again._trained(name, only_look=True) is not None
-        for key, value in again._load(blank, name).state_dict().items():
+        for key, value in again.network(name).state_dict().items():
             assert torch.equal(value, net.state_dict()[key]), (name, key)
-
-
-def blank_networks():
-    return TMSIC(), TMSIC(n_classes=2), TMSIC(n_classes=2)
 
 
 def test_clips_are_mapped_from_a_file_that_processes_share(experiment):
@@ -124,6 +122,47 @@ def test_the_teachers_maps_are_stored_clip_by_clip(experiment):
         with torch.no_grad():
             expected = look(teacher, fit.x[rows], output)[1]
         torch.testing.assert_close(stored.float(), expected, rtol=2e-3, atol=1e-3)
+
+
+def test_an_assistant_stands_between_teacher_and_student(experiment):
+    assert complexity(TMSIC(widths=ASSISTANT)).macs > 2 * complexity(TMSIC()).macs
+    experiment.build("assisted")
+    assistant, fit = experiment.assistant(), experiment.clips("fit")
+    answers = experiment.answers(of="assistant")
+    torch.testing.assert_close(answers.joined(fit.identifiers), predict(assistant, fit.x))
+    torch.manual_seed(experiment.seed)
+    by_hand, stages = TMSIC(), TECHNIQUES["assisted"]
+    distill(by_hand, answers, fit, experiment.clips("validation"), stages, PLAN, seed=0)
+    assert torch.equal(by_hand.head.weight, experiment.distilled("assisted").head.weight)
+
+
+def test_a_number_after_the_name_multiplies_the_weight_of_the_losses(experiment):
+    experiment.build("response@1", "response@4", "student_smoothed", "student_smoothed@2")
+    plain, same, stronger = (
+        experiment.distilled(name).head.weight for name in ("response", "response@1", "response@4")
+    )
+    assert torch.equal(plain, same) and not torch.equal(plain, stronger)
+    torch.manual_seed(experiment.seed)
+    by_hand, smooth = TMSIC(), replace(PLAN, label_smoothing=0.2)
+    train(by_hand, experiment.clips("fit"), experiment.clips("validation"), smooth, seed=0)
+    assert torch.equal(by_hand.head.weight, experiment.network("student_smoothed@2").head.weight)
+
+
+def test_a_teacher_can_be_given_as_a_file(experiment, tmp_path):
+    weights = {k: v.half() if v.is_floating_point() else v
+               for k, v in experiment.teacher().state_dict().items()}  # fmt: skip
+    save_file(weights, tmp_path / "teacher.safetensors")
+    other = Experiment(TINY, seed=5, teacher=tmp_path / "teacher.safetensors")
+    before = {path.name for path in root().iterdir()}
+    other.build("response")
+    made = {path.name.rpartition("-")[0] for path in root().iterdir() if path.name not in before}
+    assert "response" in made and not {name for name in made if name.startswith("member")}
+    x = experiment.clips("test").x[:20]
+    torch.testing.assert_close(
+        predict(other.teacher(), x), predict(experiment.teacher(), x), rtol=1e-2, atol=1e-2
+    )
+    with pytest.raises(ValueError, match="was given as a file"):
+        other.history("teacher")
 
 
 def test_techniques_on_maps_and_embeddings_train_networks_of_their_own(experiment):

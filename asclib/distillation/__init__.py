@@ -24,7 +24,9 @@ from asclib.distillation.outputs import MAPS, Connected, look
 from asclib.settings import Training
 from asclib.training import Clips, Objective, device, train
 
-__all__ = ["TECHNIQUES", "Answers", "Stage", "distill", "earlier", "losses"]
+__all__ = [
+    "TECHNIQUES", "Answers", "Stage", "distill", "earlier", "is_technique", "losses", "stages_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Stage:
     `on` names the output of both networks that the loss compares. `connect` puts a learnt linear
     map between: "teacher" from the student's size to the teacher's, "both" from each to a third.
     `needs` names what else the loss asks for: "labels" of the batch, the number of "clips", or the
-    teacher's "margin" (`losses.negative_mean`).
+    teacher's "margin" (`losses.negative_mean`). `teacher` names who answers: the "teacher", or the
+    "assistant" that it taught.
     """
 
     loss: Callable[..., Tensor]
@@ -48,11 +51,12 @@ class Stage:
     connect: str | None = None
     needs: tuple[str, ...] = ()
     monitor: str | None = None
+    teacher: str = "teacher"
 
     def settings(self) -> dict[str, Any]:
         """The stage in plain json values, for the store's keys and the tables of results.
 
-        `on`, `connect`, `needs` and `monitor` are named only where they are not as usual.
+        `on`, `connect`, `needs`, `monitor`, `teacher` are named only where they are not as usual.
         """
         plain = {"loss": self.loss.__name__, "weight": self.weight, "hard": self.hard,
                  "epochs": self.epochs, "arguments": self.arguments}  # fmt: skip
@@ -75,6 +79,10 @@ _relational_faithful = _mixed(losses.relational_on_probabilities, alpha=0.565, s
 def _hint(layer: str) -> Stage:
     """FitNets' first stage: no label is shown, so no epoch is better than the last."""
     return Stage(losses.hint, weight=1.0, hard=0.0, on=layer, connect="teacher", monitor="last")
+
+
+def _assisted(stage: Stage) -> Stage:
+    return replace(stage, teacher="assistant")
 
 
 TECHNIQUES: dict[str, tuple[Stage, ...]] = {
@@ -114,13 +122,39 @@ TECHNIQUES: dict[str, tuple[Stage, ...]] = {
         Stage(losses.contrastive, weight=0.8, hard=1.0, on="embedding", connect="both",
               needs=("labels", "clips")),
     ),
+    # Taught by the assistant, a wider TMSIC that the teacher has taught by response.
+    "assisted": (_assisted(_response(alpha=0.1)),),
+    "assisted_fitnets": (_assisted(_hint("conv2")), _assisted(_response(alpha=0.1))),
 }  # fmt: skip
+
+
+def is_technique(name: str) -> bool:
+    """Whether `stages_of` knows this name."""
+    return name.partition("@")[0] in TECHNIQUES
+
+
+def stages_of(name: str) -> tuple[Stage, ...]:
+    """The stages of a technique; "rrs@4" is "rrs" with the weights of its losses times four.
+
+    Labels keep their share, so the number after the @ is what a search for a weight varies.
+    Raises: ValueError naming the techniques there are, or the number that is none.
+    """
+    technique, _, factor = name.partition("@")
+    if technique not in TECHNIQUES:
+        raise ValueError(f"no technique {technique!r}: choose one of {', '.join(TECHNIQUES)}")
+    try:
+        times = float(factor or 1)
+    except ValueError:
+        raise ValueError(f"{name!r}: after the @ stands a number, as in {technique}@0.25") from None
+    return tuple(replace(stage, weight=stage.weight * times) for stage in TECHNIQUES[technique])
 
 
 def earlier(name: str) -> str | None:
     """The technique that is all stages of this one but the last; None where there is none."""
-    before = TECHNIQUES.get(name, ())[:-1]
-    return next((other for other, stages in TECHNIQUES.items() if stages == before), None)
+    technique, at, factor = name.partition("@")
+    before = TECHNIQUES.get(technique, ())[:-1]
+    names = (other + at + factor for other, stages in TECHNIQUES.items() if stages == before)
+    return next(names, None)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save_file
 
 from asclib import training
 from asclib.evaluation import paired
-from asclib.experiment import Experiment, side_by_side
+from asclib.experiment import Experiment
+from asclib.parallel import side_by_side
 from asclib.store import PROJECT, artefact, write_atomic
 from asclib.study import provenance
 from asclib.training import macro_accuracy, predict

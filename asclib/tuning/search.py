@@ -24,7 +24,8 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file, save_file
 
 from asclib import settings, training
-from asclib.experiment import Experiment, side_by_side
+from asclib.experiment import Experiment
+from asclib.parallel import side_by_side
 from asclib.store import artefact
 from asclib.training import Clips
 from asclib.tuning import architecture, features

@@ -1,0 +1,134 @@
+"""The comparison shares epochs fairly, keeps what scores need, and adds runs without losing any."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asclib import settings
+from asclib.distillation import is_technique, stages_of
+from asclib.evaluation import calibration, evaluate
+from asclib.settings import CorpusSize, Profile, Training
+from asclib.study import main
+from asclib.study_comparison import SYSTEMS, Results, System, condensed, restored, student_of
+
+PLAN = Training(epochs=2, batch_size=16, learning_rate=1e-3)
+TINY = Profile("tiny", CorpusSize(120, 180), *[replace(PLAN, epochs=1)] * 3, PLAN)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of a tiny study: two teachers, the weights of four systems, one seed of them."""
+    where = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASCLIB_STORE", str(where / "store"))
+        patch.setitem(settings.PROFILES, "tiny", TINY)
+        patch.setattr("asclib.study_comparison.CORE", ("student", "student_smoothed", "response"))
+        patch.setattr("asclib.study_comparison.REST", ("rrs",))
+        study(where, "teachers", "--seeds", "0", "1")
+        study(where, "weights", "--seeds", "0", *teachers(where))
+        compare(where, "0", "student", "student:2", "response", "rrs")
+        yield where
+
+
+def study(where, command, *options):
+    main([command, "--profile", "tiny", "--output", str(where / f"{command}.json"), *options])
+
+
+def teachers(where):
+    return "--teachers", str(where / "teachers")
+
+
+def compare(where, seed, *systems):
+    study(where, "comparison", *teachers(where), "--seeds", seed, "--systems", *systems)
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: f"{system.name} x {system.times}")
+def test_systems_of_one_and_of_two_stages_are_trained_for_the_same_epochs(system):
+    experiment = student_of("study", None, 0, system, [])
+    assert student_epochs(experiment, system.name) == 12 * system.times
+
+
+def student_epochs(experiment, name):
+    if not is_technique(name):
+        return experiment.profile.student.epochs
+    return sum(round(stage.epochs * experiment.profile.stage.epochs) for stage in stages_of(name))
+
+
+def test_a_teacher_is_kept_in_a_megabyte_and_taught_from(folder):
+    kept = sorted((folder / "teachers").iterdir())
+    assert [path.name for path in kept] == ["tiny-0.safetensors", "tiny-1.safetensors"]
+    assert all(path.stat().st_size < 1_200_000 for path in kept)
+    one = student_of("study", None, 3, System("rrs"), kept)
+    assert one.given_teacher == str(kept[1]) and one.seed == 3
+
+
+def test_each_weight_is_searched_with_the_same_budget_on_validation_clips(folder):
+    found = json.loads((folder / "weights.json").read_text())
+    tried = [(row["system"], row["factor"]) for row in found["rows"]]
+    names = ("student_smoothed", "response", "rrs")
+    assert sorted(tried) == sorted((name, f) for name in names for f in (0.25, 1.0, 4.0))
+    for name in names:
+        rows = [row for row in found["rows"] if row["system"] == name]
+        best = max(row["validation_accuracy"] for row in rows)
+        chosen = next(row for row in rows if row["factor"] == found["factors"][name])
+        assert chosen["validation_accuracy"] == best
+
+
+def test_runs_are_added_to_those_that_are_there(folder):
+    before = Results(folder / "comparison.json")
+    assert before.seeds("student") == before.seeds("student", 2) == [0]
+    assert before.runs.set_index(["system", "times"])["epochs"].to_dict() == {
+        ("student", 1): 1, ("student", 2): 2, ("response", 1): 2, ("rrs", 1): 2,
+    }  # fmt: skip
+    compare(folder, "1", "student", "response")
+    after = Results(folder / "comparison.json")
+    assert after.seeds("response") == [0, 1] and after.seeds("rrs") == [0]
+    assert after.runs.set_index(["system", "seed"])["teacher"]["response"].tolist() == [0, 1]
+    old, new = (one.probabilities("response", [0])[0] for one in (before, after))
+    np.testing.assert_array_equal(old, new)
+    with pytest.raises(ValueError, match="no run of rrs with 1 times the epochs and seed 1"):
+        after.probabilities("rrs", [0, 1])
+
+
+def test_what_was_kept_has_the_scores_that_were_measured(folder):
+    results = Results(folder / "comparison.json")
+    for run in results.runs.itertuples():
+        (answer,) = results.probabilities(run.system, [run.seed], run.times)
+        score = evaluate(answer, results.clips, resamples=1)
+        assert score.overall.accuracy == pytest.approx(run.accuracy, abs=1e-9)
+        assert score.overall.log_loss == pytest.approx(run.log_loss, abs=2e-3)
+        assert score.unseen.accuracy == pytest.approx(run.unseen_accuracy, abs=1e-9)
+        error = calibration(answer, results.truth).error
+        assert error == pytest.approx(run.calibration_error, abs=1e-2)
+
+
+@given(st.integers(0, 10_000), st.floats(0.1, 8))
+def test_any_answer_keeps_its_guess_its_confidence_and_its_loss(seed, scale):
+    generator = np.random.default_rng(seed)
+    logits = scale * generator.standard_normal((50, 10))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    truth = generator.integers(0, 10, 50)
+    again = restored(**condensed(p, truth), truth=truth)
+    np.testing.assert_allclose(again.sum(1), 1)
+    np.testing.assert_array_equal(again.argmax(1), p.argmax(1))
+    np.testing.assert_allclose(again.max(1), p.max(1), atol=2e-3)
+    rows = np.arange(50)
+    np.testing.assert_allclose(np.log(again[rows, truth]), np.log(p[rows, truth]), 1e-3, 1e-2)
+
+
+def test_runs_of_other_settings_are_refused_and_lose_nothing(folder, monkeypatch):
+    before = (folder / "comparison.json").read_bytes()
+    longer = replace(TINY, stage=replace(PLAN, epochs=4))
+    monkeypatch.setitem(settings.PROFILES, "tiny", longer)
+    with pytest.raises(ValueError, match=r"other settings \(profile\).*give another --output"):
+        compare(folder, "2", "student")
+    assert (folder / "comparison.json").read_bytes() == before
+
+
+def test_without_a_teacher_the_command_says_which_to_run_first(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run python -m asclib.study teachers first"):
+        main(["weights", "--teachers", str(tmp_path), "--output", str(tmp_path / "weights.json")])
