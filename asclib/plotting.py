@@ -108,13 +108,16 @@ def embeddings(
         hold the purity of all d numbers; and that purity with its intervals, `embedding.purities`.
     """
     table = purities(views, clips, neighbours=neighbours)
+    flat = planes(views)
+    width, height = np.ptp(np.concatenate([*flat.values()]), axis=0)
+    panel = 2.7 * np.clip(height / max(width, 1e-9), 0.5, 1.5)  # inches, its axes being equal
     rows = -(-len(views) // columns)
-    size = (2.85 * columns, 2.5 * rows + 0.9)
+    size = (2.85 * columns, (panel + 0.6) * rows + 0.7)
     figure, axes = plt.subplots(
         rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True
     )
     colours = [SCENE_COLOURS[scene] for scene in clips["scene"]]
-    for ax, (name, plane) in zip(axes.flat, planes(views).items(), strict=False):
+    for ax, (name, plane) in zip(axes.flat, flat.items(), strict=False):
         ax.scatter(*plane.T, c=colours, s=5, linewidths=0)
         low, high = table.loc[name, ["low", "high"]]
         ax.set(xticks=[], yticks=[], aspect="equal")

@@ -256,7 +256,7 @@ for t_value, colour in ((1.0, plotting.ACCENT), (-0.2, plotting.INK),
     curve = [losses.margin(v.view(1, 1, 1, 1), one, -0.5) for v in values]
     ax.plot(values, curve, color=colour, label=f"teacher {t_value:+.1f}")
 ax.set(xlabel="student", ylabel="loss", ylim=(-0.1, 4))
-ax.legend()
+ax.legend(loc="upper center", fontsize=9)
 with torch.no_grad():
     before = look(teacher, samples[1], "norm4")[1]
 right.hist(before.flatten(), np.linspace(-2, 4, 61), color=plotting.MUTED)
