@@ -233,9 +233,9 @@ assert ((open_scenes >= 1) & (open_scenes <= 10 + 1e-9)).all()
 # %% [markdown]
 # ### One batch, by hand
 #
-# What does the loss say to a student of either teacher? Three clips from the training set, the student
-# alone, and the answers of both at $T = 3$. With $K$ scenes the loss is $T^2$ times a sum over $K$ terms;
-# the mean over the three rows is the library's value.
+# What does the loss say to a student of either teacher? Three clips students learn from, and the answers of
+# both to them at $T = 3$. The loss of the student alone is below each column, $T^2$ times a sum over the
+# ten scenes; the mean over three columns is the library's value.
 
 # %% tags=["nbval-ignore-output"]
 some = [int((fit.labels == k).nonzero()[0]) for k in fit.labels.unique()[:3]]
@@ -246,10 +246,10 @@ for who, theirs in stored.items():
     sums[who] = 3**2 * (a * (a / q).log()).sum(1)
     library = losses.response(z, theirs[some].double(), 3.0)
     torch.testing.assert_close(sums[who].mean(), library)
-    rows |= {(who, fit.identifiers[i][-16:]): a[k] for k, i in enumerate(some)}
-batch = pd.DataFrame({k: v.numpy() for k, v in rows.items()},
-                     plotting.SCENE_LABELS).T
-batch.assign(loss=torch.cat(list(sums.values())).numpy()).round(2)
+    for clip, answer, part in zip(some, a, sums[who], strict=True):
+        column = who, plotting.SCENE_LABELS[fit.labels[clip]]
+        rows[column] = [*answer.tolist(), float(part)]
+pd.DataFrame(rows, [*plotting.SCENE_LABELS, "loss"]).round(2)
 
 # %% [markdown]
 # ## Chain against direct
