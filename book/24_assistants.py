@@ -93,7 +93,7 @@ for name, factor in (("student", 1.0), ("assistant", wide)):
 for name, level in (("teacher", costs["teacher"].macs / 1e6),
                     ("limit", LIMITS[2024].macs / 1e6)):
     ax.axhline(level, color=plotting.MUTED, ls=":")
-    ax.annotate(name, (3.3, level), va="bottom")
+    ax.annotate(name, (0.5, level), va="bottom")
 ax.set(xlabel="filters, times the student's", ylabel="MMAC")
 plotting.show(figure)
 
@@ -138,7 +138,8 @@ ax.plot(x, assistant, color=plotting.ACCENT, label="assistant")
 ax.plot(x, direct, color=plotting.INK, label="student, direct")
 ax.plot(x, chain, "w--", lw=1.2, label="student, chain")
 ax.set(xlabel="x", ylabel="probability of class 1")
-ax.legend(fontsize=9, facecolor="#dddddd")
+figure.legend(loc="outside upper center", ncols=4, fontsize=9,
+              facecolor="#dddddd")
 plotting.show(figure)
 
 # %% [markdown]
