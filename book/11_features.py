@@ -103,6 +103,7 @@ for k, ax in enumerate(axes.flat[: len(firsts)]):
 figure.supxlabel("mel bands, in pairs", fontsize=9)
 figure.legend(["student", "teacher"], loc="outside upper right", ncols=2)
 plotting.show(figure)
+assert torch.isfinite(attention(both[0])).all()
 
 # %% [markdown]
 # The student's last map has 16 channels, the teacher's 160. Nothing can be subtracted. Each of the
