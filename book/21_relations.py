@@ -327,8 +327,8 @@ assert naive[-1] > 100 * centred[-1] and seen[-1] < 1e-3 * seen[0]
 
 # %% [markdown]
 # At the largest offset centring saves several orders of magnitude of a distance's error. What is left
-# comes from storing the shifted points in 32 bits. The similarity loss is defined without centring, and
-# the weight of 3,000 it is used with is partly owed to that.
+# comes from storing the shifted points in 32 bits. The similarity loss is defined without centring: where
+# maps have an offset in common its values are small, and a large weight has to make up for it.
 #
 # **The cube.** Pairs grow with $B^2$, triplets with $B^3$. One tensor of cosines, in 32-bit numbers,
 # needs:
