@@ -117,6 +117,50 @@ cosines.round(2)
 pd.DataFrame([stage.settings() for stage in TECHNIQUES["rrs"]], index=[1, 2])
 
 # %% [markdown]
+# ### Both losses on one batch
+#
+# Four clips and three scenes are enough to compute both phases with a pencil. First the logits, `t` of the
+# teacher and `s` of the student, and the relative distances that follow from them.
+
+# %%
+t = torch.tensor([[4.0, 1.0, 0.0], [3.0, 2.0, 0.0], [0.0, 1.0, 3.0],
+                  [1.0, 3.0, 0.0]])
+s = torch.tensor([[2.0, 0.0, 1.0], [1.0, 2.0, 0.0], [1.0, 0.0, 2.0],
+                  [0.0, 2.0, 1.0]])
+
+
+def psi(x):
+    apart = torch.cdist(x, x)
+    return apart / (apart.sum() / (4 * 3))
+
+
+clips = range(1, 5)
+pd.concat({name: pd.DataFrame(psi(x).numpy(), clips, clips)
+           for name, x in (("teacher", t), ("student", s))}, axis=1).round(2)
+
+# %% [markdown]
+# To the teacher, clips 1 and 2 are close; to the student they are not. Every distance differs by less than
+# 1, so Huber's function is half the square. ([The angles](21_relations.ipynb) take a matrix for each clip;
+# they come from the library.)
+
+# %%
+hard = F.cross_entropy(s, torch.tensor([0, 0, 2, 1]))
+gaps = psi(s) - psi(t)
+assert gaps.abs().max() < 1
+distance = (gaps**2 / 2).sum() / (4 * 3)
+angle = losses.relational_angle(s, t)
+p, q = (t / 3).softmax(1), (s / 3).softmax(1)
+divergence = (p * (p / q).log()).sum(1).mean()
+by_hand = (0.565 * hard + (1 - 0.565) * 20 * (distance + angle),
+           1e-5 * hard + (1 - 1e-5) * 3**2 * divergence)
+for phase, stage in enumerate(TECHNIQUES["rrs"]):
+    lesson = stage.weight * stage.loss(s, t, **stage.arguments)
+    library = stage.hard * hard + lesson
+    torch.testing.assert_close(by_hand[phase], library)
+    print(f"phase {phase + 1}: by hand {by_hand[phase]:.4f}, asclib "
+          f"{library:.4f}, of which labels {stage.hard * hard:.4f}")
+
+# %% [markdown]
 # The published programs are not all alike. They work on softmax outputs instead of logits, so
 # [the second softmax](09_response.ipynb) is in them too. Which variant was submitted is not recorded.
 #
