@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from asclib import features, settings, synthesis, teacher, training
+from asclib import features, kept, settings, synthesis, teacher, training
 from asclib.corpus import Corpus
 from asclib.distillation import TECHNIQUES, Answers, distill, earlier, is_technique, stages_of
 from asclib.distillation.outputs import look
@@ -29,9 +29,10 @@ from asclib.teacher import OneVsAllTeacher
 from asclib.training import Clips
 
 MEMBERS = tuple(f"member_{scene}" for scene in settings.SCENES)
-UNTAUGHT = ("student", "student_control", "student_smoothed")
+UNTAUGHT = ("student", "student_control", "student_smoothed", "single")
 SMOOTHING = 0.1  # of the labels, for "student_smoothed"; "student_smoothed@2" doubles it
 ASSISTANT = (30, 42, 42, 24)  # filters of the assistant: half as many again as TMSIC's
+SINGLE = (67, 94, 95, 54)  # filters of one network with the parameters of the whole teacher
 
 
 class Experiment:
@@ -41,8 +42,7 @@ class Experiment:
         profile: a name in settings.PROFILES ("quick", "study", "tau") or a Profile.
         data_root: a folder in TAU layout; None renders and uses the embedded corpus.
         seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
-        teacher: a file of weights to learn from (safetensors, in any precision); None trains the
-            ten members and fuses them.
+        teacher: a folder with a trained teacher and its members (`asclib.kept`); None trains them.
     """
 
     def __init__(
@@ -144,13 +144,11 @@ class Experiment:
     def history(self, name: str) -> pd.DataFrame:
         """The epochs of one training.
 
-        Args: name: "student", "student_control", "student_smoothed", "member_<scene>", "teacher",
-            "assistant" or a technique.
-        Raises: ValueError for a name there is not, and for a teacher that was given.
+        Args: name: "student", "student_control", "student_smoothed", "single", "member_<scene>",
+            "teacher", "assistant" or a technique.
+        Raises: ValueError for a name there is not.
         """
         self.build(name)
-        if name == "teacher" and self.given_teacher:
-            raise ValueError("this teacher was given as a file of weights: nobody knows its epochs")
         own = pd.read_csv(self._trained(name) / "history.csv")
         before = earlier(name)
         return pd.concat([self.history(before), own], ignore_index=True) if before else own
@@ -207,11 +205,13 @@ class Experiment:
 
     def _trained(self, name: str, only_look: bool = False) -> Path | None:
         """The artefact of one training: weights.safetensors, history.csv, wall.json."""
+        if self.given_teacher and name in ("teacher", *MEMBERS):
+            return self._given(name)
         parents, stages = (self._features,), ()
         base, _, factor = name.partition("@")
         if name == "student":
             run, plan = _train_student, self.profile.student
-        elif name == "student_control":
+        elif name in ("student_control", "single"):
             run = _train_student
             member = self.profile.member
             plan = replace(self.profile.student, epochs=member.epochs, mixstyle=member.mixstyle)
@@ -220,8 +220,6 @@ class Experiment:
             plan = replace(self.profile.student, label_smoothing=SMOOTHING * float(factor or 1))
         elif name in MEMBERS:
             run, plan = _train_member, self.profile.member
-        elif name == "teacher" and self.given_teacher:
-            return self._given()
         elif name == "teacher":
             run, plan = _train_fusion, self.profile.fusion
             parents += tuple(self._trained(member) for member in MEMBERS)
@@ -259,17 +257,11 @@ class Experiment:
         code = (run, *(stage.loss for stage in stages))
         return artefact(name, recipe, None if only_look else build, code=code, parents=parents)
 
-    def _given(self) -> Path:
-        """The artefact of a teacher that was given: its weights, in the precision of training."""
-        weights = load_file(self.given_teacher)
-
-        def build(folder: Path) -> None:
-            whole = {key: value.float() if value.is_floating_point() else value
-                     for key, value in weights.items()}  # fmt: skip
-            save_file(whole, folder / "weights.safetensors")
-
-        digest = hashlib.sha256(Path(self.given_teacher).read_bytes()).hexdigest()
-        return artefact("teacher_given", {"sha256": digest}, build)
+    def _given(self, name: str) -> Path:
+        """The artefact of a network that need not be trained."""
+        folder = Path(self.given_teacher)
+        recipe = {"teacher": kept.fingerprint(folder)}
+        return artefact(f"given_{name}", recipe, lambda into: kept.take(folder, name, into))
 
     def _fingerprint(self, split: str) -> str:
         names = "\n".join(self.table(split)["identifier"])
@@ -289,7 +281,6 @@ def build(runs: list[tuple[Experiment, str]]) -> None:
     taught = [(owner, name) for owner, name in runs if name == "assistant" or is_technique(name)]
     owners = list(dict.fromkeys(owner for owner, _ in taught))
     own = dict.fromkeys([*owners, *(owner for owner, name in runs if name == "teacher")])
-    own = [owner for owner in own if not owner.given_teacher]
     _build_missing([(owner, member) for owner in own for member in MEMBERS])
     stages = [
         (o, stage) for o, name in taught if name != "assistant" for stage in stages_of(name)
@@ -322,12 +313,14 @@ def _untrained(name: str) -> TMSIC | OneVsAllTeacher:
         return OneVsAllTeacher([TMSIC(n_classes=2) for _ in settings.SCENES])
     if name == "assistant":
         return TMSIC(widths=ASSISTANT)
+    if name == "single":
+        return TMSIC(widths=SINGLE)
     return TMSIC(n_classes=2) if name in MEMBERS else TMSIC()
 
 
 def _train_student(experiment: Experiment, name: str, plan, folder: Path):
     torch.manual_seed(experiment.seed)
-    net = TMSIC()
+    net = _untrained(name)
     fit, validation = experiment.clips("fit"), experiment.clips("validation")
     seed = experiment.seed
     return net, training.train(net, fit, validation, plan, seed=seed, folder=folder, label=name)

@@ -120,7 +120,7 @@ def code_version(*things: Any) -> str:
     """A hash of the source of functions, classes or modules of asclib and of all they use in it.
 
     Comments, docstrings, annotations and layout do not count; constants do. Functions reached
-    through a table (a dict or tuple at module level) are followed too.
+    through a table (a dict or tuple at module level) are followed too. The store itself is not.
     """
     seen: dict[str, str] = {}
     queue = list(things)
@@ -139,8 +139,8 @@ def code_version(*things: Any) -> str:
             continue
         home = thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
         name = home if isinstance(thing, ModuleType) else f"{home}.{thing.__qualname__}"
-        if not home.startswith("asclib") or name in seen:
-            continue
+        if not home.startswith("asclib") or home == __name__ or name in seen:
+            continue  # how a thing is stored, or its progress shown, does not change it
         tree = _bare_tree(thing)
         seen[name] = ast.dump(tree)
         globals_ = vars(thing) if isinstance(thing, ModuleType) else vars(sys.modules[home])

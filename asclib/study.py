@@ -4,6 +4,8 @@
     python -m asclib.study dataset
     python -m asclib.study augmentation
     python -m asclib.study pruning
+    python -m asclib.study ensembles
+    python -m asclib.study budget
     python -m asclib.study teachers, then weights, then comparison
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
@@ -15,7 +17,7 @@ import argparse
 import json
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,11 @@ from asclib.study_comparison import (
     add,
     comparison,
     keep_teacher,
+    kept_epoch,
     weights,
 )
 from asclib.study_data import dataset, device_gap
+from asclib.study_ensembles import ensembles
 from asclib.study_pruning import METHODS, SHARES, pruning
 from asclib.teacher import unfused_logits
 from asclib.training import predict
@@ -49,6 +53,7 @@ STUDENTS = ("student", "student_control")  # taught by no teacher
 BASES = (*STUDENTS, "teacher_unfused", "response", "response_twice", "response_long")
 TAUGHT = ("response", "response_faithful", "relational", "rrs", "rrs_faithful", "response_twice",
           "response_long")  # fmt: skip
+BUDGETS = (6, 12, 24, 40)  # epochs of a student
 PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
 
 
@@ -128,6 +133,29 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
     }
 
 
+def budget(experiments: list[Experiment]) -> list[dict[str, Any]]:
+    """Students trained for longer or shorter, with MixStyle and without, on validation clips alone.
+
+    Returns: a row for each: epochs, mixstyle, seed, validation accuracy and loss of the epoch kept.
+    """
+    plans = [
+        replace(experiments[0].profile.student, epochs=epochs, mixstyle=mixstyle)
+        for epochs in sorted(BUDGETS, reverse=True)
+        for mixstyle in (0.0, experiments[0].profile.member.mixstyle)
+    ]
+    runs = [
+        Experiment(replace(one.profile, student=plan), one.data_root, one.seed)
+        for plan in plans
+        for one in experiments
+    ]
+    build([(run, "student") for run in runs])
+    return [
+        {"epochs": run.profile.student.epochs, "mixstyle": run.profile.student.mixstyle,
+         "seed": run.seed, **kept_epoch(run, "student")}
+        for run in runs
+    ]  # fmt: skip
+
+
 def provenance(experiment: Experiment, techniques: tuple[str, ...] = ()) -> dict[str, Any]:
     """What made the results: settings, versions, processor. No dates, no paths."""
     return {
@@ -157,6 +185,10 @@ def main(arguments: list[str] | None = None) -> None:
     small.set_defaults(run=_pruning)
     small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
+    long = commands.add_parser("budget", help="how long to train, as validation clips see it")
+    long.set_defaults(run=_budget)
+    ten = commands.add_parser("ensembles", help="ten one-vs-all networks against other ensembles")
+    ten.set_defaults(run=_ensembles)
     kept = commands.add_parser("teachers", help="train the teachers of the comparison, keep them")
     kept.set_defaults(run=_teachers)
     found = commands.add_parser("weights", help="search each technique's weight on validation")
@@ -165,11 +197,12 @@ def main(arguments: list[str] | None = None) -> None:
     against.set_defaults(run=_comparison)
     against.add_argument("--systems", nargs="+", metavar="NAME[:TIMES]",
                          default=[f"{name}:{times}" for name, times in SYSTEMS])  # fmt: skip
-    for command in (found, against):
+    for command in (found, against, board):
         command.add_argument("--teachers", type=Path, default=TEACHERS, help="a folder")
     defaults = (
         (board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
-        (kept, "study", 2), (found, "study", 1), (against, "study", 3),
+        (ten, "quick", 5), (kept, "study", 2), (found, "study", 1), (long, "study", 2),
+        (against, "study", 3),
     )  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
@@ -185,8 +218,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
+    """Each seed with the teacher of that seed: one that was kept, or else trained now."""
+    folders = [options.teachers / f"{options.profile}-{seed}" for seed in options.seeds]
     experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+        Experiment(options.profile, options.data_root, seed, folder if folder.is_dir() else None)
+        for seed, folder in zip(options.seeds, folders, strict=True)
     ]
     techniques = tuple(options.techniques)
     for names in ((*STUDENTS, *MEMBERS), ("teacher",), techniques):
@@ -219,6 +255,20 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
     return provenance(experiments[0], ("response",)) | pruning(
         experiments, tuple(options.methods), tuple(options.shares)
     )
+
+
+def _budget(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0]) | {"seeds": options.seeds, "runs": budget(experiments)}
+
+
+def _ensembles(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0]) | ensembles(experiments)
 
 
 def _teachers(options: argparse.Namespace) -> None:
@@ -254,7 +304,7 @@ def _comparison(options: argparse.Namespace) -> None:
 
 def _given(options: argparse.Namespace) -> list[Path]:
     """The teachers of this profile in the folder. Raises: FileNotFoundError saying what to do."""
-    teachers = sorted(options.teachers.glob(f"{options.profile}-*.safetensors"))
+    teachers = sorted(options.teachers.glob(f"{options.profile}-*"))
     if not teachers:
         raise FileNotFoundError(
             f"no teacher of the profile {options.profile!r} in {options.teachers}: run "

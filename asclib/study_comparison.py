@@ -4,8 +4,8 @@
     python -m asclib.study weights
     python -m asclib.study comparison --seeds 0 1 2
 
-`teachers` keeps the weights of trained teachers in `results/teachers/`, so that whoever repeats a
-cell of the comparison need not train ten members first. A student of seed s learns from teacher
+`teachers` keeps trained teachers in `results/teachers/`, so that whoever repeats a cell of the
+comparison need not train ten members first. A student of seed s learns from teacher
 s modulo their number. Techniques of two stages share the epochs of one: nothing is better for
 having been trained longer, except where the column `epochs` says so. A run adds its seeds to those
 of earlier runs with the same settings.
@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-from safetensors.torch import save_file
 
-from asclib import settings
+from asclib import kept, settings
+from asclib.comparison import CLIPS, Results, condensed
 from asclib.distillation import is_technique, stages_of
 from asclib.evaluation import calibration, evaluate
-from asclib.experiment import Experiment, build
+from asclib.experiment import MEMBERS, Experiment, build
 from asclib.store import PROJECT, write_atomic
 from asclib.training import predict
 
@@ -40,7 +39,6 @@ REST = (
     "fitnets", "fitnets_deep", "attention", "similarity", "ofd", "contrastive", "assisted",
     "assisted_fitnets",
 )  # fmt: skip
-CLIPS = ("scene", "device", "recording")  # what scores ask of a test clip
 LONG = ("student", "response_long", "response_twice", "rrs")  # twice the epochs in all
 
 
@@ -55,14 +53,13 @@ SYSTEMS = (*(System(name) for name in (*CORE, *REST)), *(System(name, 2) for nam
 
 
 def keep_teacher(experiment: Experiment, folder: Path) -> Path:
-    """Write a teacher's weights as 16-bit floats, a megabyte: what `Experiment(teacher=)` reads."""
-    weights = experiment.teacher().state_dict()
-    halves = {key: value.half() if value.is_floating_point() else value
-              for key, value in weights.items()}  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{experiment.profile.name}-{experiment.seed}.safetensors"
-    save_file({key: value.contiguous() for key, value in halves.items()}, path)
-    return path
+    """Write a teacher and its members into a folder of their own: for `Experiment(teacher=)`."""
+    own = folder / f"{experiment.profile.name}-{experiment.seed}"
+    trainings = {name: (experiment.history(name), experiment.wall_seconds(name))
+                 for name in ("teacher", *MEMBERS)}  # fmt: skip
+    members = {name: experiment.network(name).state_dict() for name in MEMBERS}
+    kept.keep(experiment.teacher().state_dict(), members, trainings, own)
+    return own
 
 
 def student_of(
@@ -172,71 +169,6 @@ def comparison(
         )
     answers = {key: np.stack([one[key] for one in said]) for key in said[0]}
     return rows, answers | {column: table[column].to_numpy(str) for column in CLIPS}
-
-
-def condensed(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """What every score needs of an answer: the scene guessed, its probability, ln p of the truth.
-
-    Args: probabilities (clips, 10), truth (clips,). Returns: arrays (clips,), five bytes a clip.
-    """
-    true = probabilities[np.arange(len(truth)), truth]
-    return {
-        "guess": probabilities.argmax(1).astype(np.uint8),
-        "confidence": probabilities.max(1).astype(np.float16),
-        "log_true": np.log(true.clip(1e-16)).astype(np.float16),
-    }
-
-
-def restored(
-    guess: np.ndarray, confidence: np.ndarray, log_true: np.ndarray, truth: np.ndarray
-) -> np.ndarray:
-    """Probabilities (clips, 10) with the scores of those that were condensed, to 16-bit floats.
-
-    Scenes that are neither guessed nor true share what is left.
-    """
-    rows, truth = np.arange(len(truth)), truth.astype(int)
-    right = guess == truth
-    top, true = confidence.astype(float), np.exp(log_true.astype(float))
-    below = top * (1 - 1e-3)  # rounding must not give the guess to another scene
-    true = np.where(right, top, np.minimum(true, below))
-    rest = np.where(right, (1 - top) / 9, (1 - top - true) / 8).clip(0, below)
-    probabilities = np.repeat(rest[:, None], len(settings.SCENES), axis=1)
-    probabilities[rows, truth] = true
-    probabilities[rows, guess] = top
-    return probabilities / probabilities.sum(1, keepdims=True)
-
-
-class Results:
-    """The committed runs of the comparison, for whoever wants to score them.
-
-    `runs`: a row for each, see `comparison`; `clips`: scene, device and recording of the test.
-    """
-
-    def __init__(self, path: Path = PROJECT / "results" / "comparison.json"):
-        self.settings = json.loads(path.read_text())
-        self.runs = pd.DataFrame(self.settings.pop("runs"))
-        self.arrays = dict(np.load(path.with_suffix(".npz")))
-        self.clips = pd.DataFrame({column: self.arrays[column] for column in CLIPS})
-        self.truth = np.array([settings.SCENES.index(scene) for scene in self.clips["scene"]])
-
-    def seeds(self, name: str, times: int = 1) -> list[int]:
-        """The seeds a system was trained with, in order."""
-        runs = self.runs[(self.runs["system"] == name) & (self.runs["times"] == times)]
-        return sorted(runs["seed"].tolist())
-
-    def probabilities(self, name: str, seeds: Sequence[int], times: int = 1) -> list[np.ndarray]:
-        """One (clips, 10) array of each seed. Raises: ValueError when a seed was not trained."""
-        arrays = []
-        for seed in seeds:
-            run = self.runs.query("system == @name and times == @times and seed == @seed")
-            if run.empty:
-                raise ValueError(f"no run of {name} with {times} times the epochs and seed {seed}")
-            row = run.index[0]
-            arrays.append(
-                restored(*(self.arrays[key][row] for key in ("guess", "confidence", "log_true")),
-                         self.truth)
-            )  # fmt: skip
-        return arrays
 
 
 def add(

@@ -14,17 +14,19 @@ import pytest
 import torch
 from distributed import Client, LocalCluster
 from filelock import FileLock
-from safetensors.torch import save_file
 
 from asclib import settings
 from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES, distill
 from asclib.distillation.outputs import look
+from asclib.evaluation import evaluate
 from asclib.experiment import ASSISTANT, MEMBERS, Experiment, build
-from asclib.networks import TMSIC
+from asclib.networks import TMSIC, count_parameters
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
 from asclib.study import main, paired
+from asclib.study_comparison import keep_teacher
+from asclib.study_ensembles import ensembles, ordinary
 from asclib.teacher import unfused_logits
 from asclib.training import predict, train
 
@@ -136,6 +138,23 @@ def test_an_assistant_stands_between_teacher_and_student(experiment):
     assert torch.equal(by_hand.head.weight, experiment.distilled("assisted").head.weight)
 
 
+def test_ensembles_of_other_kinds_are_given_a_members_effort(experiment):
+    results = ensembles([experiment])
+    sizes, teacher = results["sizes"], count_parameters(experiment.teacher())
+    assert sizes["fused"]["parameters"] == teacher
+    assert sizes["single"]["parameters"] == pytest.approx(teacher, rel=0.01)
+    assert sizes["ordinary"]["parameters"] == pytest.approx(teacher, rel=0.01)
+    test, ten = experiment.clips("test"), ordinary(experiment)
+    assert {one.profile.student.epochs for one in ten} == {experiment.profile.member.epochs}
+    averaged = np.mean([predict(one.student(), test.x).softmax(1).numpy() for one in ten], axis=0)
+    (row,) = (row for row in results["runs"] if row["system"] == "ordinary")
+    score = evaluate(averaged, experiment.table("test"), resamples=1)
+    assert row["accuracy"] == pytest.approx(score.overall.accuracy)
+    assert row["log_loss"] == pytest.approx(score.overall.log_loss, rel=1e-5)
+    bus = next(row for row in results["members"] if row["scene"] == "bus")
+    assert bus["share"] == pytest.approx((test.labels == 1).double().mean().item())
+
+
 def test_a_number_after_the_name_multiplies_the_weight_of_the_losses(experiment):
     experiment.build("response@1", "response@4", "student_smoothed", "student_smoothed@2")
     plain, same, stronger = (
@@ -148,21 +167,23 @@ def test_a_number_after_the_name_multiplies_the_weight_of_the_losses(experiment)
     assert torch.equal(by_hand.head.weight, experiment.network("student_smoothed@2").head.weight)
 
 
-def test_a_teacher_can_be_given_as_a_file(experiment, tmp_path):
-    weights = {k: v.half() if v.is_floating_point() else v
-               for k, v in experiment.teacher().state_dict().items()}  # fmt: skip
-    save_file(weights, tmp_path / "teacher.safetensors")
-    other = Experiment(TINY, seed=5, teacher=tmp_path / "teacher.safetensors")
+def test_a_teacher_can_be_given_with_its_members(experiment, tmp_path):
+    folder = keep_teacher(experiment, tmp_path)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_300_000
+    other = Experiment(TINY, seed=5, teacher=folder)
     before = {path.name for path in root().iterdir()}
     other.build("response")
     made = {path.name.rpartition("-")[0] for path in root().iterdir() if path.name not in before}
     assert "response" in made and not {name for name in made if name.startswith("member")}
     x = experiment.clips("test").x[:20]
-    torch.testing.assert_close(
-        predict(other.teacher(), x), predict(experiment.teacher(), x), rtol=1e-2, atol=1e-2
-    )
-    with pytest.raises(ValueError, match="was given as a file"):
-        other.history("teacher")
+    for name in ("teacher", "member_tram"):
+        ours, theirs = (predict(one.network(name), x) for one in (other, experiment))
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
+        assert len(other.history(name)) == len(experiment.history(name))
+        assert other.wall_seconds(name) == experiment.wall_seconds(name)
+    (folder / "members.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="lacks members.safetensors: give a folder that"):
+        Experiment(TINY, seed=6, teacher=folder).build("response")
 
 
 def test_techniques_on_maps_and_embeddings_train_networks_of_their_own(experiment):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from asclib import store
+from asclib import store, training
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_settings_parents_and_kind_are_part_of_the_key():
         store.artefact("thing", {"a": 2}, write("x")),
         store.artefact("other", {"a": 1}, write("x")),
         store.artefact("thing", {"a": 1}, write("x"), parents=(base,)),
-        store.artefact("thing", {"a": 1}, write("x"), code=(store.write_atomic,)),
+        store.artefact("thing", {"a": 1}, write("x"), code=(training.macro_accuracy,)),
     }
     assert len(others | {base}) == 5
 
@@ -195,3 +195,13 @@ def test_progress_goes_to_the_named_file_and_not_to_stdout(folder, monkeypatch, 
 def test_results_that_are_missing_say_how_to_make_them():
     with pytest.raises(FileNotFoundError, match="python -m asclib.study"):
         store.results("no_such_results")
+
+
+def test_a_key_does_not_hold_the_code_of_the_store(monkeypatch):
+    """The trainer stores its checkpoints: what it learns depends on its own code alone."""
+
+    before = store.code_version(training.train)
+    monkeypatch.setattr(training, "write_atomic", store.progress)
+    assert store.code_version(training.train) == before
+    monkeypatch.setattr(training, "macro_accuracy", training.cores)
+    assert store.code_version(training.train) != before

@@ -1,0 +1,73 @@
+"""A trained teacher in a folder of two megabytes, for whoever goes on from it without training.
+
+teacher.safetensors, members.safetensors   weights as 16-bit floats; members under their names
+trainings.json                             by network: its epochs, and the seconds it took
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+FILES = ("teacher.safetensors", "members.safetensors", "trainings.json")
+
+
+def keep(
+    teacher: dict[str, Tensor],
+    members: dict[str, dict[str, Tensor]],
+    trainings: dict[str, tuple[pd.DataFrame, float]],
+    folder: Path,
+) -> None:
+    """Write the folder.
+
+    Args: weights of the fused teacher, and of each member by its name; of each network its history
+        and its wall seconds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(_halves(teacher), folder / FILES[0])
+    save_file(
+        {f"{name}/{key}": value for name, weights in members.items()
+         for key, value in _halves(weights).items()}, folder / FILES[1],
+    )  # fmt: skip
+    text = {
+        name: {"seconds": seconds, "history": history.round(5).to_dict("list")}
+        for name, (history, seconds) in trainings.items()
+    }
+    (folder / FILES[2]).write_text(json.dumps(text) + "\n")
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of what the folder holds. Raises: FileNotFoundError naming the file it lacks."""
+    lacking = [name for name in FILES if not (folder / name).is_file()]
+    if lacking:
+        raise FileNotFoundError(
+            f"{folder} holds no teacher, it lacks {lacking[0]}: give a folder that "
+            "python -m asclib.study teachers has written"
+        )
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in FILES)).hexdigest()
+
+
+def take(folder: Path, name: str, into: Path) -> None:
+    """Write one network of the folder as a training leaves it, its weights as 32-bit floats.
+
+    Args: name, "teacher" or a member's; into, where weights.safetensors, history.csv, wall.json go.
+    """
+    weights = load_file(folder / FILES[0 if name == "teacher" else 1])
+    if name != "teacher":
+        weights = {key.partition("/")[2]: value for key, value in weights.items()
+                   if key.startswith(f"{name}/")}  # fmt: skip
+    whole = {key: v.float() if v.is_floating_point() else v for key, v in weights.items()}
+    save_file(whole, into / "weights.safetensors")
+    training = json.loads((folder / FILES[2]).read_text())[name]
+    pd.DataFrame(training["history"]).to_csv(into / "history.csv", index=False)
+    (into / "wall.json").write_text(json.dumps({"seconds": training["seconds"]}))
+
+
+def _halves(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: (value.half() if value.is_floating_point() else value).contiguous()
+            for key, value in weights.items()}  # fmt: skip
