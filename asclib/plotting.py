@@ -12,6 +12,7 @@ import seaborn as sns
 from IPython.display import HTML, Audio
 from matplotlib.axes import Axes
 
+from asclib.embedding import planes, purities
 from asclib.ranking import Ranking, groups
 from asclib.settings import DEVICES, SCENES
 
@@ -118,6 +119,42 @@ def learning_curves(axes: Sequence[Axes], history: pd.DataFrame, label: str, col
     accuracy.plot(epochs, 100 * history["validation_accuracy"], color=colour, label=label)
     loss.set(xlabel="epoch", ylabel="loss")
     accuracy.set(xlabel="epoch", ylabel="validation macro accuracy (%)")
+
+
+def embeddings(
+    views: Mapping[str, np.ndarray],
+    clips: pd.DataFrame,
+    neighbours: int = 10,
+    columns: int = 3,
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """Several embeddings of the same clips, a panel for each, and what the eye should see there.
+
+    Args: views by name, (clips, d); clips: columns scene and recording. `columns`: of panels.
+    Returns: the figure, whose panels are `embedding.planes` coloured by scene and whose titles
+        hold the purity of all d numbers; and that purity with its intervals, `embedding.purities`.
+    """
+    table = purities(views, clips, neighbours=neighbours)
+    flat = planes(views)
+    width, height = np.ptp(np.concatenate([*flat.values()]), axis=0)
+    panel = 2.7 * np.clip(height / max(width, 1e-9), 0.5, 1.5)  # inches, its axes being equal
+    rows = -(-len(views) // columns)
+    size = (2.85 * columns, (panel + 0.6) * rows + 0.7)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True
+    )
+    colours = [SCENE_COLOURS[scene] for scene in clips["scene"]]
+    for ax, (name, plane) in zip(axes.flat, flat.items(), strict=False):
+        ax.scatter(*plane.T, c=colours, s=5, linewidths=0)
+        low, high = table.loc[name, ["low", "high"]]
+        ax.set(xticks=[], yticks=[], aspect="equal")
+        ax.set_title(f"{name}\npurity {table.purity[name]:.0f} % [{low:.0f}, {high:.0f}]",
+                     fontsize=10)  # fmt: skip
+    for ax in axes.flat[len(views):]:
+        ax.set_axis_off()
+    for scene, label in zip(SCENES, SCENE_LABELS, strict=True):
+        axes.flat[0].scatter([], [], s=20, color=SCENE_COLOURS[scene], label=label)
+    figure.legend(loc="outside lower center", ncols=min(5, 2 * columns), fontsize=9)
+    return figure, table
 
 
 def show(figure: plt.Figure) -> None:

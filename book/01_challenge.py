@@ -447,13 +447,16 @@ except AssertionError as error:
 # | [7 The search for the architecture](07_architecture_search.ipynb) | why this network, and what does choosing add to a score? |
 # | [8 The teacher](08_teacher.ipynb) | how do ten networks become one teacher? |
 # | [9 Response distillation](09_response.ipynb) | what can be learned from soft answers? |
-# | [10 Relational distillation and RRS](10_rrs.ipynb) | what from relations, and in which order? |
-# | [11 More than the answer](11_beyond.ipynb) | what from maps and embeddings? |
-# | [12 Quantisation](12_quantization.ipynb) | what is left in eight bits? |
-# | [13 Pruning](13_pruning.ipynb) | how small can it get? |
-# | [14 Complexity](14_complexity.ipynb) | what does a network cost? |
-# | [15 The scoreboard](15_scoreboard.ipynb) | how good is everything, and how sure are we? |
-# | [16 What a training costs](16_training.ipynb) | how many trainings can one afford? |
+# | [10 Between the sound and the answer](11_features.ipynb) | what from a teacher's maps? |
+# | [11 How clips lie to each other](21_relations.ipynb) | what from relations? |
+# | [12 Relations first, then answers](10_rrs.ipynb) | in which order, and is longer better? |
+# | [13 The same answers, read in other ways](23_answers.ipynb) | what else is in an answer? |
+# | [14 Somebody in between](24_assistants.ipynb) | does a go-between help? |
+# | [15 Quantisation](12_quantization.ipynb) | what is left in eight bits? |
+# | [16 Pruning](13_pruning.ipynb) | how small can it get? |
+# | [17 Complexity](14_complexity.ipynb) | what does a network cost? |
+# | [18 The scoreboard](15_scoreboard.ipynb) | how good is everything, and how sure are we? |
+# | [19 What a training costs](16_training.ipynb) | how many trainings can one afford? |
 #
 # Each chapter can be opened first: what it needs and does not find, it
 # builds.
