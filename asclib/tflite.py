@@ -39,7 +39,9 @@ def convert(program, path: Path, kind: str, calibration: tuple[Tensor, str] | No
     with tempfile.TemporaryDirectory() as folder:
         graph, clips = Path(folder, "graph.pt2"), Path(folder, "clips.npy")
         tflite = Path(folder, "quantised.tflite")
-        torch.export.save(program, graph)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that share memory, all on the CPU here
+            torch.export.save(program, graph)
         command = [sys.executable, "-m", "asclib.tflite", str(graph), str(tflite), kind]
         if calibration:
             np.save(clips, calibration[0].detach().cpu().numpy())
