@@ -4,6 +4,8 @@
     python -m asclib.study dataset
     python -m asclib.study augmentation
     python -m asclib.study pruning
+    python -m asclib.study quantization
+    python -m asclib.study qat
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
 """
@@ -32,6 +34,9 @@ from asclib.store import PROJECT, write_atomic
 from asclib.study_augmentation import augmentation
 from asclib.study_data import dataset, device_gap
 from asclib.study_pruning import METHODS, SHARES, pruning
+from asclib.study_qat import STUDENTS as AWARE
+from asclib.study_qat import OneTeacher, qat
+from asclib.study_quantization import quantization
 from asclib.teacher import unfused_logits
 from asclib.training import predict
 
@@ -147,7 +152,12 @@ def main(arguments: list[str] | None = None) -> None:
     small.set_defaults(run=_pruning)
     small.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
-    defaults = ((board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3))
+    rounded = commands.add_parser("quantization", help="ask the student's quantised files")
+    rounded.set_defaults(run=_quantization)
+    aware = commands.add_parser("qat", help="fine-tune students with int8 in the loop")
+    aware.set_defaults(run=_qat)
+    defaults = ((board, "study", 3), (data, "study", 8), (changed, "quick", 8),
+                (small, "quick", 3), (rounded, "quick", 3), (aware, "quick", 3))  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
         command.add_argument("--data-root", default=None)
@@ -195,6 +205,20 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
     return provenance(experiments[0], ("response",)) | pruning(
         experiments, tuple(options.methods), tuple(options.shares)
     )
+
+
+def _quantization(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0]) | quantization(experiments)
+
+
+def _qat(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        OneTeacher(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0], AWARE) | qat(experiments)
 
 
 if __name__ == "__main__":
