@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from asclib import qat, training
-from asclib.experiment import MEMBERS, Experiment
+from asclib.experiment import Experiment
 from asclib.networks import TMSIC
 from asclib.qat import FakeQuantised
 from asclib.quantization import (
@@ -24,11 +24,8 @@ from asclib.quantization import (
     round_between,
     simulate,
 )
-from asclib.settings import CorpusSize, Profile, Training
+from asclib.settings import Training
 from asclib.training import Clips, train
-
-PLAN = Training(epochs=1, batch_size=16, learning_rate=1e-3)
-TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
 
 
 def _clips(number: int, seed: int) -> Clips:
@@ -205,20 +202,3 @@ def test_the_schedule_is_cp_mobiles_in_proportion():
     assert made.epochs == round(200 * 20 / 150)
     assert made.learning_rate == pytest.approx(1e-3 * 5e-5 / 9e-4)
     assert qat.plan(Experiment("quick")).epochs == 2
-
-
-def test_an_experiment_tunes_a_distilled_student_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
-    experiment = Experiment(TINY)
-    experiment.build("student", *MEMBERS)
-    aware = qat.tuned(experiment, "response")
-    stored = sorted(path.name for path in tmp_path.iterdir())
-    again = qat.tuned(Experiment(TINY), "response")
-    assert sorted(path.name for path in tmp_path.iterdir()) == stored
-    assert not list(tmp_path.rglob("checkpoint.pt"))
-    test = experiment.clips("test").x
-    assert torch.equal(training.predict(aware, test), training.predict(again, test))
-    start = FakeQuantised(experiment.distilled("response"), qat.calibration(experiment))
-    assert not torch.equal(aware.graph.conv2.weight, start.graph.conv2.weight)
-    with pytest.raises(ValueError, match="'attention' does not end with a stage on logits"):
-        qat.tuned(experiment, "attention")
