@@ -5,7 +5,7 @@
 Each distilled student is taken three ways. *Rounded*: post-training quantisation. *Tuned, rounded*:
 fine-tuned in floating point, then rounded, the control: training longer helps by itself. *Aware*:
 fine-tuned for as long with fake quantisers. Activations have eight bits throughout, weights eight
-or, as a harder case that no .tflite file here holds, four and three.
+or, as a harder case that no .tflite file here holds, four.
 One teacher answers for all seeds.
 """
 
@@ -27,7 +27,7 @@ from asclib.quantization import LiteRT, agreement, export
 from asclib.training import predict
 
 STUDENTS = ("response", "rrs")
-BITS = (8, 4, 3)
+BITS = (8, 4)
 COMPARED = (("rounded", "float"), ("tuned", "float"), ("tuned, rounded", "rounded"),
             ("aware", "rounded"), ("aware", "tuned, rounded"), ("aware", "float"))  # fmt: skip
 

@@ -192,7 +192,7 @@ def versions(student, bits=8):
 
 experiment.build(*students)
 jobs = [(experiment, name, bits) for name in students for bits in (8, None)]
-side_by_side(qat.tuned, [*jobs, (experiment, "rrs", 3)], "fine-tuning")
+side_by_side(qat.tuned, [*jobs, (experiment, "rrs", 4)], "fine-tuning")
 
 # %% tags=["nbval-ignore-output"]
 def compared(logits):
@@ -262,11 +262,11 @@ assert same >= 0.97
 # %% [markdown]
 # ## A harder case
 #
-# Eight bits ask little. With three, a weight is one of seven values. Here the rounding is no
-# longer a detail (activations keep their eight bits; no `.tflite` of ours holds such weights, so this is simulated):
+# Eight bits ask little. With four, a weight is one of fifteen values, and a step is eighteen times as large.
+# (Activations keep their eight bits. No `.tflite` of ours holds such weights, so this is simulated.)
 
 # %% tags=["nbval-ignore-output"]
-hard = compared(versions("rrs", 3))
+hard = compared(versions("rrs", 4))
 assert np.isfinite([row["log loss"] for row in hard.values()]).all()
 pd.DataFrame(hard).T.round(2)
 
@@ -284,7 +284,7 @@ print(f"embedded corpus: {study['clips']['test']} test clips,",
 mean = runs.groupby(["student", "bits", "way"])["accuracy"].mean()
 (100 * mean).unstack("student").round(1).sort_index(ascending=False)
 
-# %% mystnb={"figure": {"name": "fig-aware", "caption": "Study, embedded corpus: accuracy trained with fake quantisers minus accuracy of the control, tuned for as long and rounded afterwards, with 95 % intervals over test recordings, all seeds pooled (upper of each pair), and over seeds (lower)."}, "image": {"alt": "Six pairs of dots with horizontal interval bars, for two students at eight, four and three bits, around a vertical line at zero."}}
+# %% mystnb={"figure": {"name": "fig-aware", "caption": "Study, embedded corpus: accuracy trained with fake quantisers minus accuracy of the control, tuned for as long and rounded afterwards, with 95 % intervals over test recordings, all seeds pooled (upper of each pair), and over seeds (lower)."}, "image": {"alt": "Four pairs of dots with horizontal interval bars, for two students at eight and four bits, around a vertical line at zero."}}
 table = pd.DataFrame(study["differences"])
 gain = table[(table["system"] == "aware") & (table["base"] != "float")]
 shown = gain[gain["base"] == "tuned, rounded"]
@@ -368,7 +368,7 @@ files.set_index(["student", "seed"]).round(3)
 # range itself.
 # :::
 #
-# **3.** At how many bits does the response student need fake quantisers? Try `qat.tuned(experiment, "response", bits)` with 2.
+# **3.** At how many bits does the response student need fake quantisers? Try `qat.tuned(experiment, "response", bits)` with 3 and 2.
 #
 # :::{dropdown} Solution
 # `compared(versions("response", 2))`. With two bits the weights are −1, 0 and 1 times a scale. Two epochs at a
