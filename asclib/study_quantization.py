@@ -29,10 +29,7 @@ from asclib.quantization import (
 )
 from asclib.training import predict
 
-FILES = {"dynamic range": ("dynamic_range", None)} | {
-    f"full int8, {method.replace('_', ' ')}": ("full_int8", method)
-    for method in ("min_max", "percentile", "moving_average")
-}
+FILES = {"dynamic range": ("dynamic_range", None), "full int8, min max": ("full_int8", "min_max")}
 CLIPS = 100  # to calibrate a file with
 NUMBERS = (1, 2, 4, 6, 12, 25, 50, 100, 200)  # of calibration clips; there are six seen devices
 DRAWS = 5
@@ -73,7 +70,7 @@ def quantization(experiments: list[Experiment]) -> dict[str, Any]:
         "files": rows,
         "differences": [{"file": name, **paired(answers[name], answers["float"], clips)}
                         for name in FILES],
-        "calibration": [{"clips": number, **_pooled(pairs, clips)}
+        "calibration": [{"number": number, **_pooled(pairs, clips)}
                         for number, pairs in curve.items()],
     }  # fmt: skip
 
