@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from asclib.corpus import Corpus
-from asclib.settings import SAMPLE_RATE
+from asclib.experiment import MEMBERS, Experiment
+from asclib.settings import SAMPLE_RATE, CorpusSize, Profile, Training
 from tests.corpora import SMALL_TEST, SMALL_TRAIN, tone, write_index, write_tau
 
 
@@ -20,6 +21,18 @@ def tau_corpus(tmp_path_factory) -> Corpus:
     root = tmp_path_factory.mktemp("tau") / "index"
     write_tau(root)
     return Corpus.open(root, files=False)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """An experiment of one epoch, in a store of its own that holds its student and its teacher."""
+    plan = Training(epochs=1, batch_size=16, learning_rate=1e-3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
+        experiment = Experiment(Profile("tiny", CorpusSize(120, 180), *[plan] * 4))
+        experiment.build("student", *MEMBERS)
+        experiment.build("teacher")
+        yield experiment
 
 
 @pytest.fixture(scope="session")

@@ -10,26 +10,13 @@ import pytest
 import torch
 
 from asclib import study_qat, study_quantization
-from asclib.experiment import MEMBERS, Experiment
+from asclib.experiment import Experiment
 from asclib.qat import FakeQuantised, calibration, tuned
 from asclib.quantization import Calibration, agreement, calibration_rows, simulate
-from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import results, root
 from asclib.training import macro_accuracy, predict
 
-PLAN = Training(epochs=1, batch_size=16, learning_rate=1e-3)
-TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
 REAL = os.environ.get("ASCLIB_REAL_SOUNDS", "absent")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A store with the corpus, a student and one teacher of a tiny profile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
-        Experiment(TINY).build("student", *MEMBERS)
-        Experiment(TINY).build("teacher")
-        yield Experiment(TINY)
 
 
 def test_the_calibration_curve_is_that_of_the_simulation(tiny, monkeypatch):
@@ -60,7 +47,7 @@ def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(
     monkeypatch.setattr(study_qat, "BITS", (4,))
     monkeypatch.setattr(study_qat, "STUDENTS", ("response",))
     monkeypatch.setattr(study_qat, "_in_litert", lambda net, x: predict(net, x))
-    first, second = (study_qat.OneTeacher(TINY, seed=seed) for seed in (0, 1))
+    first, second = (study_qat.OneTeacher(tiny.profile, seed=seed) for seed in (0, 1))
     assert first._trained("teacher") == second._trained("teacher") == tiny._trained("teacher")
     found = study_qat.qat([first, second])
     test = tiny.clips("test")
@@ -88,7 +75,7 @@ def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(
 def test_an_experiment_tunes_a_distilled_student_once(tiny):
     aware = tuned(tiny, "response")
     stored = sorted(path.name for path in root().iterdir())
-    again = tuned(Experiment(TINY), "response")
+    again = tuned(Experiment(tiny.profile), "response")
     assert sorted(path.name for path in root().iterdir()) == stored
     assert not list(root().rglob("checkpoint.pt"))
     test = tiny.clips("test").x
