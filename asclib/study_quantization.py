@@ -31,8 +31,8 @@ from asclib.training import predict
 
 FILES = {"dynamic range": ("dynamic_range", None), "full int8, min max": ("full_int8", "min_max")}
 CLIPS = 100  # to calibrate a file with
-NUMBERS = (1, 2, 4, 6, 12, 25, 50, 100, 200)  # of calibration clips; there are six seen devices
-DRAWS = 5
+NUMBERS = (1, 2, 4, 6, 12, 25, 50, 100)  # of calibration clips; there are six seen devices
+DRAWS = 3
 
 
 def quantization(experiments: list[Experiment]) -> dict[str, Any]:

@@ -499,7 +499,7 @@ pd.DataFrame(rows, index=columns).T.round(1)
 # ## How many clips are enough?
 #
 # Each calibration clip costs nothing but its inference, so why not take all? Because a device may have to be
-# calibrated where it stands, with what is at hand. We drew 1 to 200 training clips, even over devices, several times for
+# calibrated where it stands, with what is at hand. We drew 1 to 100 training clips, even over devices, several times for
 # each of three students, and asked the simulation about all test clips.
 
 # %% mystnb={"figure": {"name": "fig-calibration", "caption": "Study, embedded corpus, quick profile: a full int8 student with min-max ranges against the number of calibration clips. Left: test clips named as in floating point, mean over draws and seeds, from the worst draw to the best. Right: macro accuracy minus that in floating point, with its 95 % interval over test recordings, all draws and seeds pooled."}, "image": {"alt": "Two panels of dots with vertical bars over the number of calibration clips on a logarithmic axis; the bars grow shorter to the right."}}
@@ -520,7 +520,7 @@ glue("enough", int(near[::-1].cummin()[::-1].idxmax()), display=False)
 
 # %% [markdown]
 # From {glue:text}`enough` clips on, the mean on the left is within half a point of the last one. The
-# worst draw says what a single unlucky clip can do. We take a hundred.
+# worst draw says what a single unlucky clip can do. We take a hundred all the same: they cost little.
 #
 # ## What the files say
 #

@@ -237,7 +237,6 @@ columns = ["accuracy", "accuracy_low", "accuracy_high",
 
 # %% mystnb={"figure": {"name": "fig-cost", "caption": "Study, embedded corpus: accuracy of each pruned network minus that of the one that was not cut and was healed by the same healer, for as long; and iterative minus one-shot pruning. Intervals as above."}, "image": {"alt": "Pairs of dots with horizontal interval bars for each pruned network and healer, most of them left of a vertical line at zero."}}
 rivals = pd.DataFrame(study["rivals"])
-whole = rivals["base_share"] == 1.0
 rivals.index = [
     f"{100 * row.share:.0f} %, {row.method.replace('_', '-')}, {row.healed}"
     + ("" if row.base_share == 1.0 else ", minus one-shot")
@@ -245,6 +244,7 @@ rivals.index = [
 pairs_of_intervals(rivals, "difference of accuracy (points)")
 
 # %%
+whole = rivals["base_share"] == 1.0
 for word, where in verdict(rivals[~whole]):
     glue(f"iterative_{word}", where, display=False)
 for word, where in verdict(rivals[whole]):

@@ -115,7 +115,7 @@ w, path = torch.tensor(-0.6, requires_grad=True), []
 for _ in range(120):
     loss = (straight_through(w) - 0.31) ** 2
     (slope,) = torch.autograd.grad(loss, w)
-    path.append((float(w), float(staircase(w))))
+    path.append((w.item(), staircase(w).item()))
     w = (w - 0.05 * slope).detach().requires_grad_()
 weight, rounded = np.array(path).T
 figure, ax = plt.subplots(figsize=(7, 2.8))
@@ -208,7 +208,7 @@ def compared(logits):
 answers = {name: versions(name) for name in students}
 table = {(name, way): row for name in students
          for way, row in compared(answers[name]).items()}
-assert all(row["as float (%)"] > 80 for row in table.values())
+assert all(table[name, "rounded"]["as float (%)"] > 90 for name in students)
 pd.DataFrame(table).T.round(2)
 
 # %% [markdown]
@@ -257,7 +257,7 @@ folder = artefact(
 lite = quantization.LiteRT(folder / "net.tflite")(test.x)
 same = quantization.agreement(lite, answers["rrs"]["aware"])
 print(f"LiteRT names the same scene on {100 * same:.1f} % of the clips")
-assert same >= 0.97
+assert same >= 0.95
 
 # %% [markdown]
 # ## A harder case
