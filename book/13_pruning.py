@@ -166,20 +166,20 @@ print(f"embedded corpus: {study['clips']['test']} test clips,",
       f"{len(study['seeds'])} seeds")
 curve.sort_index(ascending=False).round(1)
 
-# %% mystnb={"figure": {"name": "fig-pruning", "caption": "Study, embedded corpus: macro accuracy of one-shot pruning against MACs and against bytes in eight bits, mean over seeds, before healing and healed in two ways; dots are single seeds, the dashed line is chance."}, "image": {"alt": "Two panels of three curves of accuracy, over MACs and over bytes on logarithmic axes, with dots around them and a dashed horizontal line."}}
+# %% mystnb={"figure": {"name": "fig-pruning", "caption": "Study, embedded corpus: macro accuracy of one-shot pruning against MACs and against bytes in eight bits, mean over seeds, before healing and healed in two ways; dots are single seeds, the dashed line is chance."}, "image": {"alt": "Two panels of three curves of accuracy, over MACs and over bytes, with dots around them and a dashed horizontal line."}}
 runs = pd.DataFrame(study["runs"])
 shown = runs[runs["method"] == "one_shot"]
+costs = {"million MACs": shown["macs"] / 1e6, "kB": shown["bytes"] / 1e3}
 colours = {"labels": plotting.ACCENT, "response": plotting.INK,
            "not healed": plotting.MUTED}
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True)
-for ax, cost in zip(axes, ("macs", "bytes"), strict=True):
-    for healed, group in shown.groupby("healed"):
-        ax.semilogx(group[cost], 100 * group["accuracy"], ".", alpha=0.5,
-                    color=colours[healed])
-        (100 * group.groupby(cost)["accuracy"].mean()).plot(
-            ax=ax, logx=True, color=colours[healed], label=healed)
+for ax, (name, cost) in zip(axes, costs.items(), strict=True):
+    for healed, score in (100 * shown["accuracy"]).groupby(shown["healed"]):
+        ax.plot(cost[score.index], score, ".", color=colours[healed])
+        score.groupby(cost).mean().plot(ax=ax, color=colours[healed],
+                                        label=healed)
     ax.axhline(10, color=plotting.MUTED, ls="--")
-    ax.set(xlabel={"macs": "MACs"}.get(cost, cost), ylabel="accuracy (%)")
+    ax.set(xlabel=name, ylabel="accuracy (%)")
 axes[0].legend()
 plotting.show(figure)
 
