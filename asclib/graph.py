@@ -28,7 +28,9 @@ def inference_graph(
     Returns: the graph, with parameters of its own.
     Raises: ValueError when the network does not take this input.
     """
-    net = copy.deepcopy(net).cpu().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # copying a graph warns about torch's own tree of it
+        net = copy.deepcopy(net).cpu().eval()
     example = torch.zeros(1 if static else 2, *input_shape)
     try:
         with torch.no_grad():

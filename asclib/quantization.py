@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from asclib import tflite
-from asclib.graph import constant_of, inference_graph, operation_of
+from asclib.graph import inference_graph, operation_of
 from asclib.tflite import LiteRT
 
 __all__ = [
@@ -48,18 +48,19 @@ SAME_GRID = set(
 )
 
 
-def quantize_weight(weight: Tensor) -> Tensor:
-    """Weights rounded to symmetric int8, one scale per output channel, each kernel's sum kept.
+def quantize_weight(weight: Tensor, bits: int = 8) -> Tensor:
+    """Weights rounded to symmetric integers, one scale per output channel, each kernel's sum kept.
 
-    The scale is s = max|w| / 127. Rounded to the nearest step, the errors of a kernel's taps add up
-    to some number, and an input with a mean turns that number into a shift of the whole map:
-    log-mel pictures lie nepers below zero, so this shift does most of the damage. Here all taps are
-    rounded down, and then those with the largest remainders up, as many as keep the kernel's sum to
-    half a step. A kernel of one tap, as in a dense layer, is rounded to the nearest.
+    The scale is s = max|w| / (2^(bits − 1) − 1), for int8 max|w| / 127. Rounded to the nearest
+    step, the errors of a kernel's taps add up to some number, and an input with a mean turns that
+    number into a shift of the whole map: log-mel pictures lie nepers below zero, so this shift does
+    most of the damage. Here all taps are rounded down, and then those with the largest remainders
+    up, as many as keep the kernel's sum to half a step. A kernel of one tap, as in a dense layer,
+    is rounded to the nearest.
 
-    Args: weight (out, in, …). Returns: the same shape, s · integer in float.
+    Args: weight (out, in, …); bits, 2 to 8. Returns: the same shape, s · integer in float.
     """
-    scale = (weight.abs().flatten(1).amax(1) / 127).view(-1, 1, 1)
+    scale = (weight.abs().flatten(1).amax(1) / (2 ** (bits - 1) - 1)).view(-1, 1, 1)
     scale = scale.clamp_min(torch.finfo(weight.dtype).tiny)  # a channel of zeros stays zero
     steps = weight.flatten(2) if weight.dim() > 2 else weight.unsqueeze(2)
     steps = steps / scale  # (out, in, taps)
@@ -206,10 +207,7 @@ def _graph(
 
 def _round_weights(graph: fx.GraphModule, kind: str) -> fx.GraphModule:
     """Round the weights of every convolution and dense layer, in place."""
-    nodes = [node for node in graph.graph.nodes if operation_of(node) in WEIGHTED_OPERATIONS]
-    if not nodes:
-        raise ValueError("the network has no convolution or dense layer to quantise")
-    for target in dict.fromkeys(n.args[1].target for n in nodes if n.args[1].op == "get_attr"):
+    for target in kernels_of(graph):
         weight = operator.attrgetter(target)(graph)
         weight.data = _rounded(weight.data, kind)
     return graph
@@ -221,25 +219,49 @@ class FullInteger(nn.Module):
     def __init__(self, graph: fx.GraphModule, calibration: Calibration):
         super().__init__()
         self.graph = graph
-        seen: dict[str, list[Tensor]] = {}
-        with torch.no_grad():
-            for clip in calibration.clips:  # one at a time, as the file is calibrated
-                _Walk(graph, lambda name, x: seen.setdefault(name, []).append(x) or x).run(
-                    clip[None]
-                )
-        self.ranges = {
-            name: RANGES[calibration.method](torch.stack(values).flatten(1))
-            for name, values in seen.items()
-        }
-        for node in graph.graph.nodes:
-            if operation_of(node) in ELEMENTWISE:
-                for operand in node.args:
-                    if isinstance(operand, fx.Node) and operand.op == "get_attr":
-                        value = constant_of(graph, operand)
-                        value.data = round_between(value.data, *min_max(value.data))
+        self.ranges = calibrated_ranges(graph, calibration)
+        for target in constants_of(graph):
+            value = operator.attrgetter(target)(graph)
+            value.data = round_between(value.data, *min_max(value.data))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Walk(self.graph, lambda name, x: round_between(x, *self.ranges[name])).run(x)
+        return Walk(self.graph, lambda name, x: round_between(x, *self.ranges[name])).run(x)
+
+
+def calibrated_ranges(
+    graph: fx.GraphModule, calibration: Calibration
+) -> dict[str, tuple[float, float]]:
+    """The range of every activation that the full int8 file rounds, by its node's name.
+
+    The graph's weights are rounded already; its activations are not, while it is calibrated.
+    """
+    seen: dict[str, list[Tensor]] = {}
+
+    def collect(name: str, x: Tensor) -> Tensor:
+        seen.setdefault(name, []).append(x.cpu())
+        return x
+
+    where = next(graph.parameters()).device
+    with torch.no_grad():
+        for clip in calibration.clips:  # one at a time, as the file is calibrated
+            Walk(graph, collect).run(clip[None].to(where))
+    take = RANGES[calibration.method]
+    return {name: take(torch.stack(values).flatten(1)) for name, values in seen.items()}
+
+
+def kernels_of(graph: fx.GraphModule) -> list[str]:
+    """The weights of every convolution and dense layer, by their names in the graph."""
+    nodes = [node for node in graph.graph.nodes if operation_of(node) in WEIGHTED_OPERATIONS]
+    if not nodes:
+        raise ValueError("the network has no convolution or dense layer to quantise")
+    return list(dict.fromkeys(n.args[1].target for n in nodes if n.args[1].op == "get_attr"))
+
+
+def constants_of(graph: fx.GraphModule) -> list[str]:
+    """What is added, subtracted or multiplied and is no activation, by its name in the graph."""
+    operands = [x for n in graph.graph.nodes if operation_of(n) in ELEMENTWISE for x in n.args]
+    named = [x.target for x in operands if isinstance(x, fx.Node) and x.op == "get_attr"]
+    return list(dict.fromkeys(named))
 
 
 def round_between(x: Tensor, low: float, high: float) -> Tensor:
@@ -255,7 +277,7 @@ def round_between(x: Tensor, low: float, high: float) -> Tensor:
     return inside + (rounded - inside).detach()
 
 
-class _Walk(fx.Interpreter):
+class Walk(fx.Interpreter):
     """Runs a graph and hands every activation that the full int8 file rounds to `at(name, x)`."""
 
     def __init__(self, graph: fx.GraphModule, at: Callable[[str, Tensor], Tensor]):

@@ -7,6 +7,8 @@
     python -m asclib.study ensembles
     python -m asclib.study budget
     python -m asclib.study slips
+    python -m asclib.study quantization
+    python -m asclib.study qat
     python -m asclib.study teachers, then weights, then comparison
 
 Everything trained lands in the store, so a run that was cut off goes on where it stopped.
@@ -18,20 +20,13 @@ import argparse
 import json
 import platform
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-
 from asclib.distillation import TECHNIQUES
-from asclib.evaluation import calibration, evaluate, paired
 from asclib.experiment import MEMBERS, Experiment, build
-from asclib.quantization import simulate
-from asclib.settings import SCENES
 from asclib.store import PROJECT, write_atomic
 from asclib.study_augmentation import augmentation
 from asclib.study_comparison import (
@@ -41,121 +36,18 @@ from asclib.study_comparison import (
     add,
     comparison,
     keep_teacher,
-    kept_epoch,
     weights,
 )
-from asclib.study_data import dataset, device_gap
+from asclib.study_data import dataset
 from asclib.study_ensembles import ensembles
 from asclib.study_pruning import METHODS, SHARES, pruning
+from asclib.study_qat import STUDENTS as AWARE
+from asclib.study_qat import OneTeacher, qat
+from asclib.study_quantization import quantization
+from asclib.study_scoreboard import STUDENTS, TAUGHT, budget, scoreboard
 from asclib.study_slips import slips
-from asclib.teacher import unfused_logits
-from asclib.training import predict
 
-STUDENTS = ("student", "student_control")  # taught by no teacher
-BASES = (*STUDENTS, "teacher_unfused", "response", "response_twice", "response_long")
-TAUGHT = ("response", "response_faithful", "relational", "rrs", "rrs_faithful", "response_twice",
-          "response_long")  # fmt: skip
-BUDGETS = (6, 12, 24, 40)  # epochs of a student
 PACKAGES = ("torch", "numpy", "scikit-learn", "librosa", "soxr")
-
-
-def system_logits(experiment: Experiment, names: tuple[str, ...], x: torch.Tensor) -> dict:
-    """Test logits (clips, 10) of every system: both teachers, each student and its int8 form."""
-    # The members as trained: inside the fused teacher their bodies have moved on.
-    members = [predict(experiment.member(scene), x) for scene in SCENES]
-    answers = {
-        "teacher_unfused": unfused_logits(torch.stack(members, dim=1)),
-        "teacher": predict(experiment.teacher(), x),
-        "student_control": predict(experiment.student(control=True), x),
-    }
-    for name in ("student", *names):
-        net = experiment.student() if name == "student" else experiment.distilled(name)
-        answers[name] = predict(net, x)
-        answers[f"{name}_int8"] = predict(simulate(net), x)
-    return answers
-
-
-def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[str, Any]:
-    """Scores of every system and seed on the test split, pooled scores, and paired differences."""
-    clips = experiments[0].table("test")
-    test = experiments[0].clips("test")
-    probabilities: dict[str, list[np.ndarray]] = {}
-    rows, curves = [], []
-    for experiment in experiments:
-        for name, logits in system_logits(experiment, names, test.x).items():
-            answer = logits.double().softmax(1).numpy()
-            probabilities.setdefault(name, []).append(answer)
-            score = evaluate(answer, clips, resamples=1)
-            rows.append(
-                {
-                    "system": name,
-                    "seed": experiment.seed,
-                    "accuracy": score.overall.accuracy,
-                    "log_loss": score.overall.log_loss,
-                    "unseen_accuracy": score.unseen and score.unseen.accuracy,
-                    "calibration_error": calibration(answer, test.labels.numpy()).error,
-                }
-            )
-        for name in (*STUDENTS, *MEMBERS, "teacher", *names):
-            history = experiment.history(name)
-            curves.append(
-                {
-                    "network": name,
-                    "seed": experiment.seed,
-                    "wall_seconds": experiment.wall_seconds(name),
-                    **{column: history[column].round(5).tolist() for column in history},
-                }
-            )
-    every_seed = pd.concat([clips] * len(experiments), ignore_index=True)
-    scores = {
-        name: evaluate(np.concatenate(answers), every_seed)
-        for name, answers in probabilities.items()
-    }
-    differences = [
-        {"system": name, "base": base, **paired(probabilities[name], probabilities[base], clips)}
-        for name in probabilities
-        for base in sorted({*BASES, name.removesuffix("_int8")})
-        if name != base and base in probabilities
-    ]
-    sizes = {split: len(experiments[0].table(split)) for split in ("fit", "validation", "test")}
-    hits = {
-        name: np.concatenate(answers).argmax(1) == test.labels.repeat(len(answers)).numpy()
-        for name, answers in probabilities.items()
-    }
-    tables = {name: score.table().round(5).to_dict("records") for name, score in scores.items()}
-    return {
-        "clips": sizes,
-        "seeds": [experiment.seed for experiment in experiments],
-        "runs": rows,
-        "pooled": tables,
-        "device_gaps": {name: device_gap(hit, every_seed) for name, hit in hits.items()},
-        "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
-        "differences": differences,
-        "curves": curves,
-    }
-
-
-def budget(experiments: list[Experiment]) -> list[dict[str, Any]]:
-    """Students trained for longer or shorter, with MixStyle and without, on validation clips alone.
-
-    Returns: a row for each: epochs, mixstyle, seed, validation accuracy and loss of the epoch kept.
-    """
-    plans = [
-        replace(experiments[0].profile.student, epochs=epochs, mixstyle=mixstyle)
-        for epochs in sorted(BUDGETS, reverse=True)
-        for mixstyle in (0.0, experiments[0].profile.member.mixstyle)
-    ]
-    runs = [
-        Experiment(replace(one.profile, student=plan), one.data_root, one.seed)
-        for plan in plans
-        for one in experiments
-    ]
-    build([(run, "student") for run in runs])
-    return [
-        {"epochs": run.profile.student.epochs, "mixstyle": run.profile.student.mixstyle,
-         "seed": run.seed, **kept_epoch(run, "student")}
-        for run in runs
-    ]  # fmt: skip
 
 
 def provenance(experiment: Experiment, techniques: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -189,6 +81,10 @@ def main(arguments: list[str] | None = None) -> None:
     small.add_argument("--shares", nargs="+", type=float, default=list(SHARES), choices=SHARES)
     slip = commands.add_parser("slips", help="make four slips, and measure what they do")
     slip.set_defaults(run=_slips)
+    rounded = commands.add_parser("quantization", help="ask the student's quantised files")
+    rounded.set_defaults(run=_quantization)
+    aware = commands.add_parser("qat", help="fine-tune students with int8 in the loop")
+    aware.set_defaults(run=_qat)
     long = commands.add_parser("budget", help="how long to train, as validation clips see it")
     long.set_defaults(run=_budget)
     ten = commands.add_parser("ensembles", help="ten one-vs-all networks against other ensembles")
@@ -206,7 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
     defaults = (
         (board, "study", 3), (data, "study", 8), (changed, "quick", 8), (small, "quick", 3),
         (ten, "quick", 5), (kept, "study", 2), (found, "study", 1), (long, "study", 2),
-        (against, "study", 3), (slip, "quick", 5),
+        (against, "study", 3), (slip, "quick", 5), (rounded, "quick", 3),
+        (aware, "quick", 3),
     )  # fmt: skip
     for command, profile, seeds in defaults:
         command.add_argument("--profile", default=profile)
@@ -323,6 +220,18 @@ def _slips(options: argparse.Namespace) -> dict[str, Any]:
     ]
     build([(Experiment(options.profile, options.data_root), "teacher")])
     return _made_with(experiments[0]) | slips(experiments)
+def _quantization(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0]) | quantization(experiments)
+
+
+def _qat(options: argparse.Namespace) -> dict[str, Any]:
+    experiments = [
+        OneTeacher(options.profile, options.data_root, seed) for seed in options.seeds
+    ]
+    return provenance(experiments[0], AWARE) | qat(experiments)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,10 @@ def pruning(
     """The figures of `results/pruning.json`.
 
     Args: experiments of one profile and several seeds; methods and shares to run, of RUNS.
-    Returns: a row per network and seed, the scores pooled over seeds, and for each share the
-        accuracy healed by the teacher minus that healed on labels, with both intervals.
+    Returns: a row per network and seed, the mean accuracy over seeds, and paired differences with
+        both intervals: for each method and share, healed by the teacher minus healed on labels;
+        and for each healer, iterative minus one-shot pruning, and each network minus the one that
+        was not cut but healed for as long.
     """
     Experiment(experiments[0].profile, experiments[0].data_root).answers()
     # the smallest first: when a run is cut off, most of it is there
@@ -163,6 +165,7 @@ def pruning(
             rows.append(dict(
                 zip(("method", "share", "healed"), run, strict=True),
                 seed=experiment.seed, macs=cost.macs, parameters=cost.parameters,
+                bytes=cost.bytes(), peak_activation=cost.peak_activation,
                 zeros=round(zero_share(net), 5), accuracy=score.overall.accuracy,
                 log_loss=score.overall.log_loss,
             ))  # fmt: skip
@@ -185,5 +188,13 @@ def pruning(
             for method, share, healed in answers
         ],
         "differences": differences,
+        "rivals": [
+            {"method": method, "share": share, "healed": healed, "base": base[0],
+             "base_share": base[1], **paired(ours, answers[*base, healed], clips)}
+            for (method, share, healed), ours in answers.items()
+            for base in (("one_shot", 1.0), ("one_shot", share))
+            if healed in TEACHERS and (*base, healed) in answers and (method, share) != base
+            and (base[1] == 1.0 or method == "iterative")
+        ],
     }  # fmt: skip
 

@@ -39,7 +39,9 @@ def convert(program, path: Path, kind: str, calibration: tuple[Tensor, str] | No
     with tempfile.TemporaryDirectory() as folder:
         graph, clips = Path(folder, "graph.pt2"), Path(folder, "clips.npy")
         tflite = Path(folder, "quantised.tflite")
-        torch.export.save(program, graph)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that share memory, all on the CPU here
+            torch.export.save(program, graph)
         command = [sys.executable, "-m", "asclib.tflite", str(graph), str(tflite), kind]
         if calibration:
             np.save(clips, calibration[0].detach().cpu().numpy())
@@ -135,12 +137,22 @@ def read(path: str | Path):
 
     Raises: FileNotFoundError; ValueError when it is no .tflite.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     content = Path(path).read_bytes()
     if content[4:8] != b"TFL3":
         raise ValueError(f"{path}: not a .tflite file, whose bytes 4 to 7 are TFL3")
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    return _model(content)
+
+
+def _model(content: bytes):
+    """A .tflite as objects, with the constants that a large one keeps behind its table put back."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 say that there is nothing behind
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def _channel_last(x):
@@ -155,9 +167,8 @@ def _channel_last(x):
 def _strip(content: bytes) -> bytes:
     """A .tflite without tensor names, signatures and metadata: 15 to 85 kB that no device reads."""
     import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    model = _model(content)
     for entry in model.metadata or []:
         model.buffers[entry.buffer].data = None
     model.metadata = model.signatureDefs = model.description = model.metadataBuffer = None

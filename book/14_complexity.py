@@ -20,12 +20,14 @@
 # * how bytes and the peak of the activation memory follow;
 # * which verdict each year's limits give on the student and the teacher;
 # * why counters disagree, and how to make their figures meet;
-# * which choices move the MACs, and which do not.
+# * which choices move the MACs, and which do not;
+# * what an energy figure has to say about itself.
 #
 # **Prerequisites**: [the student](06_student.ipynb) and
 # [the teacher](08_teacher.ipynb) as architectures; nothing is trained here.
-# **Data in**: nothing. **Data out**: nothing. Every number below follows
-# from shapes alone, whatever `profile`, `data_root` and `seed` are.
+# **Data in**: nothing but committed results, for one figure. **Data out**:
+# nothing. Every other number follows from shapes alone, whatever `profile`,
+# `data_root` and `seed` are.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -40,6 +42,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from asclib import store
 from asclib.complexity import LIMITS, complexity, main
 from asclib.networks import TMSIC
 from asclib.plotting import ACCENT, INK, MUTED, show, use_style
@@ -250,7 +253,8 @@ print(f"= as Keras counts           {trainable + 2 * channels.sum():,}")
 # The running statistics are not trained, but the answer depends on them and
 # the file holds them. Keras counts them, and so do we. Now MACs. NeSsi's analyser adds the poolings, the final mean, and the
 # three normalisations that cannot be folded into a convolution because a
-# ReLU stands between.
+# ReLU stands between. torchinfo instead counts each bias once per output,
+# and each trained number of a normalisation once.
 
 # %%
 spots = {"norm2": 28 * 140 * 8, "norm3": 28 * 140 * 4, "norm4": 16 * 70 * 2}
@@ -259,20 +263,14 @@ extra = sum(spots.values()) + sum(pools.values())
 print(f"ours {macs:,} + pools, mean and norms {extra:,} = {macs + extra:,}")
 print(f"teacher: {big.macs:,} + {10 * extra:,} = {big.macs + 10 * extra:,}")
 
-# %% [markdown]
-# Both sums are NeSsi's figures to the last digit. torchinfo instead counts
-# each bias once per output, and each trained number of a normalisation once:
-
-# %%
 conv_biases = 20 * 1120 + 28 * 1120 + 28 * 560 + 16 * 140
 dense_biases = 256 + 10
 norm_weights = 2 * channels.sum()
 total = macs + conv_biases + dense_biases + norm_weights
-print(f"{macs:,} + {conv_biases:,} + {dense_biases} + {norm_weights}", end=" ")
-print(f"= {total:,}")
+print(f"torchinfo: {macs:,} + {total - macs:,} = {total:,}")
 
 # %% [markdown]
-# Differences of less than one per cent, and harmless until a system sits at
+# These are the published figures to the last digit. Differences of less than one per cent, and harmless until a system sits at
 # 29.9 million. Some mistakes are not harmless. A counter that is fed a batch
 # counts the batch. torch's own counter gives operations, two for each MAC:
 
@@ -286,7 +284,9 @@ for batch in (1, 8):
 # %% [markdown]
 # And zeros count. Here half of the weights of a copy are set to zero. The
 # file may compress better, but the rules of 2022 say "zeros included", and
-# the multiplier on the chip does not notice:
+# the multiplier on the chip does not notice. The bytes of a file follow a
+# convention as well: int8 engines store a weight in one byte, but a bias in
+# four (the last line).
 
 # %%
 sparse = TMSIC()
@@ -298,11 +298,6 @@ zeros = sum(int((p == 0).sum()) for p in sparse.parameters())
 again = complexity(sparse)
 print(f"{zeros:,} zeros; {again.parameters:,} parameters, {again.macs:,} MACs")
 
-# %% [markdown]
-# The bytes of a file follow a convention as well: int8 engines store a
-# weight in one byte, but a bias in four.
-
-# %%
 main_layers = [student.get_submodule(name) for name in by_hand.index]
 weights = sum(layer.weight.numel() for layer in main_layers)
 biases = sum(layer.bias.numel() for layer in main_layers)
@@ -430,42 +425,107 @@ assert cost.macs == 140 * 8 * 20 * (7 * 3 + 28)
 # function. CP-Mobile, on whose blocks the baseline of 2024 is built, works
 # this way {cite}`schmid2024data`.
 #
-# ## Accuracy for MACs
+# ## Accuracy, MACs and bytes
 #
-# Which systems bought which accuracy with their MACs? The figure shows
+# The plane on which systems are judged has two costs and one gain. First
 # **published** results on the evaluation sets of TAU: 2022
 # {cite}`martinmorato2022low`, TMSIC {cite}`ipleiria2023dcase`, 2024
-# {cite}`schmid2024data`. None of them is ours; ours are on another corpus
-# and stand in [the scoreboard](15_scoreboard.ipynb).
+# {cite}`schmid2024data`. None of them is ours.
 
 # %%
 published = pd.DataFrame(
     [
-        ("DCASE 2022 baseline", 2022, 44.2, 29.23, -0.4),
-        ("first of 2022 (CP-JKU)", 2022, 59.6, 28.0, -0.4),
-        ("TMSIC, response", 2022, 51.6, 25.38, -1.2),
-        ("TMSIC, RRS", 2023, 51.9, 25.38, 0.9),
-        ("DCASE 2024 baseline, all data", 2024, 56.84, 29.42, -0.4),
+        ("DCASE 2022 baseline", 44.2, 29_234_920, 46_512),
+        ("first of 2022 (CP-JKU)", 59.6, 28_000_000, 121_000),
+        ("TMSIC, response", 51.6, 25_376_896, 51_986),
+        ("TMSIC, RRS", 51.9, 25_376_896, 51_986),
+        ("DCASE 2024 baseline", 56.84, 29_419_156, 61_148),
     ],
-    columns=["system (TAU)", "year", "accuracy %", "million MACs", "label"],
+    columns=["system (TAU)", "accuracy", "macs", "parameters"],
 )
-published.set_index("system (TAU)").drop(columns="label")
+published.set_index("system (TAU)")
 
-# %% mystnb={"figure": {"name": "fig-published", "caption": "Published accuracy on TAU's evaluation sets against MACs; dashed, the limit. Not results of this book."}, "image": {"alt": "Five labelled dots between 25 and 30 million MACs and between 44 and 60 per cent accuracy, left of a dashed line at 30 million."}}
-fig, ax = plt.subplots(figsize=(7, 3.4))
-for name, _, accuracy, cost, up in published.itertuples(index=False):
-    is_tmsic = name.startswith("TMSIC")
-    ax.plot(cost, accuracy, "o", color=ACCENT if is_tmsic else INK)
-    ax.text(cost - 0.12, accuracy + up, name, ha="right", fontsize=9)
-ax.axvline(30, color=MUTED, ls="--")
-ax.set(xlim=(20, 30.5), ylim=(42, 62))
-ax.set(xlabel="million MACs", ylabel="accuracy on TAU (%)")
+# %% [markdown]
+# Then **ours**, on the embedded corpus: the students and the teacher of
+# [the scoreboard](15_scoreboard.ipynb) in eight bits, and
+# [the pruned students](13_pruning.ipynb) of the smaller quick profile before
+# rounding.
+
+# %%
+board = store.results("scoreboard")["pooled"]
+rows = [("study", name.removesuffix("_int8"), 100 * table[0]["accuracy"],
+         counted.macs, counted.parameters)
+        for name, table in board.items() if name.endswith("_int8")]
+rows += [("study", "teacher", 100 * board["teacher"][0]["accuracy"],
+          big.macs, big.parameters)]
+cut = pd.DataFrame(store.results("pruning")["runs"])
+cut = cut.groupby(["method", "share", "healed"]).mean(numeric_only=True)
+rows += [("quick", f"{100 * share:.0f} %, {method}, {healed}",
+          100 * row.accuracy, row.macs, row.parameters)
+         for (method, share, healed), row in cut.iterrows()]
+columns = ["profile", "system", "accuracy", "macs", "parameters"]
+ours = pd.DataFrame(rows, columns=columns).set_index("system")
+ours.astype({"macs": int, "parameters": int}).round(1)
+
+# %% mystnb={"figure": {"name": "fig-plane", "caption": "Accuracy against MACs; the area of a circle is the bytes at one byte a parameter. Left, ours on the embedded corpus at two sizes, not to be compared with each other (study: students in eight bits, and the teacher; quick: pruned students). Right, published results on TAU's evaluation sets, which are other data and not results of this book. Dashed, the limit of 30 million MACs."}, "image": {"alt": "Two panels of circles over MACs on a logarithmic axis; on the left a column of students, a large circle for the teacher far right, and pruned networks down to two million MACs; on the right five labelled circles just below the dashed limit."}}
+fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharex=True, sharey=True)
+for size, colour in (("study", INK), ("quick", ACCENT)):
+    group = ours[ours["profile"] == size]
+    axes[0].scatter(group["macs"], group["accuracy"], color=colour,
+                    s=group["parameters"] / 500, alpha=0.5, label=size)
+axes[0].legend(markerscale=0.4)
+axes[1].scatter(published["macs"], published["accuracy"], color=MUTED,
+                s=published["parameters"] / 500, alpha=0.6)
+for name, accuracy, cost, _ in published.itertuples(index=False):
+    up = 0.8 if name.endswith("RRS") else -0.8
+    axes[1].text(cost / 1.15, accuracy + up, name, ha="right", fontsize=8)
+for ax, name in ((axes[0], "embedded corpus"), (axes[1], "TAU, published")):
+    ax.axvline(30e6, color=MUTED, ls="--")
+    ax.set(xscale="log", xlabel="MACs", ylabel="accuracy (%)", title=name)
 show(fig)
 
 # %% [markdown]
-# All five spend most of the budget. Fifteen points of accuracy lie between
-# them, though not all were scored on the same year's set: how a network is
-# built and taught matters more than the last million MACs.
+# The published five spend most of the budget. Fifteen points of accuracy lie
+# between them, though not all were scored on the same year's set: how a
+# network is built and taught matters more than the last million MACs. On the
+# left a column of students has one cost, that of TMSIC: what parts them is
+# how they were taught.
+#
+# ## Energy
+#
+# MACs stand for energy, and do not measure it: a byte fetched from memory may
+# cost more than the product it goes into. The challenge of 2023 therefore
+# asked entrants to report energy as well, with CodeCarbon. Two things must be
+# known of such a number. *How it was found*: CodeCarbon reads a processor's
+# own counters where it may, and else **models** power from load and data
+# sheet; memory is always modelled, from its size. And *against what*: the same
+# network takes other energy on another machine, so it is set against a
+# reference network on the same one, such as the baseline:
+#
+# $$ E_\text{rel} = \frac{E_\text{system} / n_\text{system}}
+#    {E_\text{reference} / n_\text{reference}} . $$
+#
+# `asclib.energy` does no more than this, and prints the method beside every
+# number. CodeCarbon is an extra: `pip install asclib[energy]`.
+
+# %% tags=["nbval-ignore-output"]
+from asclib.energy import measure
+
+clip = torch.zeros(1, 1, 140, 8)
+try:
+    with torch.no_grad():
+        found = measure(lambda: student(clip), seconds=2)
+    print(found)
+    assert found.inferences > 0 and "modelled" in str(found)
+except ModuleNotFoundError as missing:
+    print(missing)
+    assert "asclib[energy]" in str(missing)
+
+# %% [markdown]
+# We print no energy of ours: where counters cannot be read, a figure modelled
+# from the data sheet repeats the running time in another unit. On your own
+# machine, leave it idle, give `measure` at least half a minute, and use
+# `relative` with a reference network.
 #
 # ## From the command line
 #
@@ -495,6 +555,7 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 #   and batch. Each published figure can be rebuilt once its convention is
 #   named.
 # * MACs grow linearly with bands and frames and quadratically with filters.
+# * Energy needs its method and a reference beside it; modelled is not measured.
 #
 # ## Exercises
 #
@@ -509,7 +570,7 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # :::
 #
 # **2.** How wide may TMSIC be made, all filters by one factor, within 30 M
-# MACs? Use `Wider`.
+# MACs? Use `wider`.
 #
 # :::{dropdown} Solution
 # Nearly all MACs are quadratic in the factor, so try

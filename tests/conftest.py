@@ -48,6 +48,19 @@ def tiny_store(tiny_clips, tmp_path_factory) -> Iterator[Path]:
         yield store
 
 
+@pytest.fixture(scope="module")
+def tiny(tiny_store):
+    """An experiment of one epoch, in a store that holds its student and its teacher."""
+    from test_experiment import TINY
+
+    from asclib.experiment import MEMBERS, Experiment
+
+    experiment = Experiment(TINY)
+    experiment.build("student", *MEMBERS)
+    experiment.build("teacher")
+    return experiment
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory) -> Path:
     """A sound corpus of 76 clips."""

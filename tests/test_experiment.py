@@ -20,13 +20,13 @@ from asclib import settings
 from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES, distill
 from asclib.distillation.outputs import look
-from asclib.evaluation import evaluate
+from asclib.evaluation import evaluate, paired
 from asclib.experiment import ASSISTANT, MEMBERS, Experiment, build
 from asclib.networks import TMSIC, count_parameters
 from asclib.parallel import side_by_side
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.store import root
-from asclib.study import main, paired
+from asclib.study import main
 from asclib.study_comparison import keep_teacher
 from asclib.study_ensembles import ensembles, ordinary
 from asclib.teacher import unfused_logits

@@ -120,7 +120,7 @@ def test_without_a_teacher_the_command_says_which_to_run_first(tmp_path):
 
 
 def test_the_budget_of_a_student_is_looked_for_on_validation_clips(folder, monkeypatch):
-    monkeypatch.setattr("asclib.study.BUDGETS", (1, 2))
+    monkeypatch.setattr("asclib.study_scoreboard.BUDGETS", (1, 2))
     study(folder, "budget", "--seeds", "0")
     rows = json.loads((folder / "budget.json").read_text())["runs"]
     assert {(row["epochs"], row["mixstyle"]) for row in rows} == {

@@ -1,0 +1,119 @@
+"""What the studies of quantisation measure, and what their committed figures must hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asclib import study_qat, study_quantization
+from asclib.experiment import Experiment
+from asclib.qat import FakeQuantised, calibration, tuned
+from asclib.quantization import Calibration, agreement, calibration_rows, simulate
+from asclib.store import results, root
+from asclib.training import macro_accuracy, predict
+
+REAL = os.environ.get("ASCLIB_REAL_SOUNDS", "absent")
+
+
+def test_the_calibration_curve_is_that_of_the_simulation(tiny, monkeypatch):
+    monkeypatch.setattr(study_quantization, "NUMBERS", (2, 5))
+    monkeypatch.setattr(study_quantization, "DRAWS", 2)
+    monkeypatch.setattr(study_quantization, "FILES", {"dynamic range": ("dynamic_range", None)})
+    found = study_quantization.quantization([tiny])
+    net, test, fit = tiny.student(), tiny.clips("test"), tiny.clips("fit")
+    logits = predict(net, test.x)
+    for row in found["calibration"]:
+        same, change = [], []
+        for draw in range(2):
+            rows = calibration_rows(tiny.table("fit"), row["number"], seed=draw)
+            simulated = simulate(net, "full_int8", Calibration(fit.x[rows]))
+            answers = predict(simulated, test.x)
+            same.append(agreement(answers, logits))
+            change.append(macro_accuracy(answers, test.labels)
+                          - macro_accuracy(logits, test.labels))  # fmt: skip
+        assert row["as_float"] == pytest.approx(np.mean(same))
+        assert (row["worst"], row["best"]) == pytest.approx((min(same), max(same)))
+        assert row["accuracy_per_seed"] == pytest.approx(change, abs=1e-9)
+    (file,) = found["files"]
+    assert file["as_simulated"] >= 0.98
+    assert found["float_accuracy"] == pytest.approx([macro_accuracy(logits, test.labels)])
+
+
+def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(tiny, monkeypatch):
+    monkeypatch.setattr(study_qat, "BITS", (4,))
+    monkeypatch.setattr(study_qat, "STUDENTS", ("response",))
+    monkeypatch.setattr(study_qat, "_in_litert", lambda net, x: predict(net, x))
+    first, second = (study_qat.OneTeacher(tiny.profile, seed=seed) for seed in (0, 1))
+    assert first._trained("teacher") == second._trained("teacher") == tiny._trained("teacher")
+    found = study_qat.qat([first, second])
+    test = tiny.clips("test")
+    weights = [one.distilled("response").head.weight for one in (first, second)]
+    assert not torch.equal(*weights)
+    scores = {}
+    for one in (first, second):
+        clips, control = calibration(one), tuned(one, "response", None)
+        for way, net in (("rounded", FakeQuantised(one.distilled("response"), clips, 4)),
+                         ("tuned, rounded", FakeQuantised(control.graph, clips, 4)),
+                         ("aware", tuned(one, "response", 4))):  # fmt: skip
+            scores.setdefault(way, []).append(
+                macro_accuracy(predict(net, test.x), test.labels)
+            )
+    for row in found["runs"]:
+        if row["way"] in scores:
+            assert row["accuracy"] == pytest.approx(scores[row["way"]][row["seed"]])
+    named = {(row["system"], row["base"]): row for row in found["differences"]}
+    row = named["aware", "tuned, rounded"]
+    expected = np.subtract(scores["aware"], scores["tuned, rounded"])
+    assert row["accuracy_per_seed"] == pytest.approx(expected, abs=1e-9)
+    assert {row["bits"] for row in found["differences"]} == {4}
+
+
+def test_an_experiment_tunes_a_distilled_student_once(tiny):
+    aware = tuned(tiny, "response")
+    stored = sorted(path.name for path in root().iterdir())
+    again = tuned(Experiment(tiny.profile), "response")
+    assert sorted(path.name for path in root().iterdir()) == stored
+    assert not list(root().rglob("checkpoint.pt"))
+    test = tiny.clips("test").x
+    assert torch.equal(predict(aware, test), predict(again, test))
+    start = FakeQuantised(tiny.distilled("response"), calibration(tiny))
+    assert not torch.equal(aware.graph.conv2.weight, start.graph.conv2.weight)
+    with pytest.raises(ValueError, match="'attention' does not end with a stage on logits"):
+        tuned(tiny, "attention")
+
+
+@pytest.mark.parametrize("name", ["quantization", "quantization_real"])
+def test_committed_files_lose_no_more_than_allowed(name):
+    found = results(name)
+    drop = {row["file"]: -100 * row["accuracy"] for row in found["differences"]}
+    assert drop["full int8, min max"] <= 0.5
+    for row in found["files"]:
+        if row["file"] == "dynamic range":
+            assert row["as_float"] >= 0.99
+        assert row["as_simulated"] >= 0.97
+
+
+@pytest.mark.skipif(
+    not Path(REAL).is_dir(),
+    reason="ASCLIB_REAL_SOUNDS names no folder of real recordings in TAU layout",
+)
+def test_files_say_of_real_held_out_recordings_what_the_network_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    experiment = Experiment("quick", REAL)
+    assert not set(experiment.table("train")["recording"]) & set(
+        experiment.table("test")["recording"]
+    )
+    net, test = experiment.student(), experiment.clips("test")
+    logits = predict(net, test.x)
+    floating = macro_accuracy(logits, test.labels)
+    assert floating > 0.3  # chance is 0.1: agreement of networks that guess says nothing
+    lite = study_quantization.files(experiment, net, test.x)
+    for name, share in (("dynamic range", 0.99), ("full int8, min max", 0.97)):
+        answers, simulated = lite[name]
+        assert agreement(answers, logits) >= share
+        assert agreement(answers, simulated) >= 0.97
+        assert macro_accuracy(answers, test.labels) >= floating - 0.015
