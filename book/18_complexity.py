@@ -174,7 +174,7 @@ for bits in (32, 16, 8):
 
 # %% [markdown]
 # In float32 the student does not fit; in 16 bits it does.
-# [Quantisation](12_quantization.ipynb) brings it to eight.
+# [Quantisation](15_quantization.ipynb) brings it to eight.
 #
 # ## Activation memory
 #
@@ -447,8 +447,8 @@ published.set_index("system (TAU)")
 
 # %% [markdown]
 # Then **ours**, on the embedded corpus: the students and the teacher of
-# [the scoreboard](15_scoreboard.ipynb) in eight bits, and
-# [the pruned students](13_pruning.ipynb) of the smaller quick profile before
+# [the scoreboard](20_scoreboard.ipynb) in eight bits, and
+# [the pruned students](17_pruning.ipynb) of the smaller quick profile before
 # rounding.
 
 # %%
@@ -590,5 +590,5 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # :::
 #
 # ## What is next
-# Costs are known. [The scoreboard](15_scoreboard.ipynb) asks what each
-# system gives for them, and how sure one may be.
+# Costs are known. What a system gives for them must be measured, and there
+# are [four ways to fool oneself](19_slips.ipynb) about that.

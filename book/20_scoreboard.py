@@ -25,8 +25,8 @@
 # * how these figures may, and may not, be set beside the published ones.
 #
 # **Prerequisites**: [the challenge](01_challenge.ipynb) for the metrics; the
-# systems come from chapters [4](06_student.ipynb) to
-# [8](12_quantization.ipynb). **Data in**: `results/scoreboard.json`, and for
+# systems come from the chapters [6](06_student.ipynb) to
+# [15](15_quantization.ipynb). **Data in**: `results/scoreboard.json`, and for
 # the second half the corpus and the networks of this run, built where they
 # are missing. **Data out**: nothing.
 
@@ -359,7 +359,7 @@ show(fig)
 # ## What eight bits cost
 #
 # Every student was scored again with int8 weights and activations, in the
-# simulation of [the quantisation chapter](12_quantization.ipynb). The
+# simulation of [the quantisation chapter](15_quantization.ipynb). The
 # differences are paired with the same network in float:
 
 # %%
@@ -522,5 +522,5 @@ pd.DataFrame(
 # :::
 #
 # ## What is next
-# All this took many trainings. [What a training costs](16_training.ipynb)
+# All this took many trainings. [What a training costs](21_training.ipynb)
 # shows how they were afforded.

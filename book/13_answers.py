@@ -17,7 +17,7 @@
 # * what they do to accuracy, to confidence and to the embedding.
 #
 # **Prerequisites**: [the teacher's answers](09_response.ipynb); for the words on shapes,
-# [the relations between clips](21_relations.ipynb).
+# [the relations between clips](11_relations.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the teacher's stored answers.
 #
@@ -396,5 +396,5 @@ purity.round(1)
 # :::
 #
 # ## What is next
-# All lessons so far came straight from the teacher. [The next chapter](24_assistants.ipynb) puts somebody
+# All lessons so far came straight from the teacher. [The next chapter](14_assistants.ipynb) puts somebody
 # in between.

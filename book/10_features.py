@@ -450,5 +450,5 @@ purity.round(1)
 # :::
 #
 # ## What is next
-# Maps say what a teacher saw in *one* clip. [The next chapter](21_relations.ipynb) asks how its clips lie
+# Maps say what a teacher saw in *one* clip. [The next chapter](11_relations.ipynb) asks how its clips lie
 # to each other.

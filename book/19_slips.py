@@ -382,4 +382,4 @@ glue("slips_wrong", "; ".join(wrong) or "none", display=False)
 # :::
 #
 # ## What is next
-# With the slips in mind, [the scoreboard](15_scoreboard.ipynb) sets all systems beside each other.
+# With the slips in mind, [the scoreboard](20_scoreboard.ipynb) sets all systems beside each other.

@@ -16,7 +16,7 @@
 # * the chain, teacher to assistant to student, against the direct way, and what one run can say of it.
 #
 # **Prerequisites**: [the teacher's answers](09_response.ipynb) and
-# [the answers' other readings](23_answers.ipynb).
+# [the answers' other readings](13_answers.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the trained teacher.
 #
@@ -353,4 +353,4 @@ purity.round(1)
 # :::
 #
 # ## What is next
-# [Eight bits are enough](12_quantization.ipynb): the student, whoever taught it, goes onto the chip.
+# [Eight bits are enough](15_quantization.ipynb): the student, whoever taught it, goes onto the chip.
