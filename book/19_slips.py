@@ -187,9 +187,11 @@ for row in study["differences"]:
 show_slip("double softmax")
 
 # %% [markdown]
-# In truth the slip costs {glue:text}`slip_double_truth` points against the loss on logits. The loss on logits
-# itself gains {glue:text}`slip_response_truth` points over labels alone. The slip differs from labels alone
-# by {glue:text}`slip_double_labels_truth`, and with the factor of 50 by {glue:text}`slip_fifty_truth`.
+# In truth the slip changes accuracy by {glue:text}`slip_double_truth` points against the loss on logits, and the
+# loss on logits by {glue:text}`slip_response_truth` points against labels alone. The slip differs from labels
+# alone by {glue:text}`slip_double_labels_truth`, and with the factor of 50 by {glue:text}`slip_fifty_truth`. Where a
+# teacher's lesson does not help, whoever weakens it by mistake loses nothing: this teacher is of the quick profile,
+# and is [not shown to be better](08_teacher.ipynb) than its student.
 #
 # ## Two: the split that leaks
 #
@@ -213,7 +215,7 @@ pd.DataFrame(shared).T[["recordings", "parallel", "locations"]].round(1)
 show_slip("leaky split")
 
 # %% [markdown]
-# Held out by clips, the promise is {glue:text}`slip_leak_promise` points higher. In truth the student differs by
+# Held out by clips, the promise differs by {glue:text}`slip_leak_promise` points. In truth the student differs by
 # {glue:text}`slip_leak_truth`. The rest is flattery.
 #
 # One caution. The split by location leaves some flattery too: validation has only devices that were trained
@@ -240,7 +242,7 @@ show_slip("leaky split")
 show_slip("test in training")
 
 # %% [markdown]
-# With the test in training, the promise rises by {glue:text}`slip_train_promise` points. The truth changes too, by
+# With the test in training, the promise changes by {glue:text}`slip_train_promise` points. The truth changes too, by
 # {glue:text}`slip_train_truth`: the network has heard more locations, and the devices of the test. The clips were put to good use;
 # the mistake would be to report on them. Choosing an epoch on the test changes the promise by
 # {glue:text}`slip_choose_promise` and the truth by {glue:text}`slip_choose_truth`.
