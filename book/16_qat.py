@@ -18,9 +18,9 @@
 #
 # **Prerequisites**: [quantisation](15_quantization.ipynb), [RRS](12_rrs.ipynb).
 #
-# **Data in**: the students distilled by response and by RRS, the teacher's answers, the test clips.
+# **Data in**: the student distilled by RRS, the teacher's answers, the test clips, `results/qat.json`.
 #
-# **Data out**: the same students, fine-tuned with their rounding, and one as a `.tflite` file, in the store.
+# **Data out**: the same student, fine-tuned with its rounding, and as a `.tflite` file, in the store.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -35,7 +35,8 @@ import torch
 from myst_nb import glue
 
 from asclib import plotting, qat, quantization, store
-from asclib.experiment import Experiment, side_by_side
+from asclib.experiment import Experiment
+from asclib.parallel import side_by_side
 from asclib.training import macro_accuracy, predict
 
 plotting.use_style()
@@ -175,7 +176,7 @@ print(f"{plan.epochs} epochs after {experiment.profile.stage.epochs},",
 
 # %% [markdown]
 # A gain need not come from the rounding: two more epochs are two more epochs. The control is the same
-# fine-tuning *without* fake quantisers, rounded afterwards. Four figures for each student then: as it was, rounded,
+# fine-tuning *without* fake quantisers, rounded afterwards. Four figures then for the student that RRS has taught: as it was, rounded,
 # tuned and then rounded, and tuned while rounded ("aware").
 
 # %%
@@ -190,9 +191,9 @@ def versions(student, bits=8):
     return {name: predict(net, test.x) for name, net in nets.items()}
 
 
-experiment.build(*students)
-jobs = [(experiment, name, bits) for name in students for bits in (8, None)]
-side_by_side(qat.tuned, [*jobs, (experiment, "rrs", 4)], "fine-tuning")
+experiment.build("rrs")
+jobs = [(experiment, "rrs", bits) for bits in (8, None, 4)]
+side_by_side(qat.tuned, jobs, "fine-tuning")
 
 # %% tags=["nbval-ignore-output"]
 def compared(logits):
@@ -205,10 +206,9 @@ def compared(logits):
     } for name, answer in logits.items()}
 
 
-answers = {name: versions(name) for name in students}
-table = {(name, way): row for name in students
-         for way, row in compared(answers[name]).items()}
-assert all(table[name, "rounded"]["as float (%)"] > 90 for name in students)
+answers = versions("rrs")
+table = compared(answers)
+assert table["rounded"]["as float (%)"] > 90
 pd.DataFrame(table).T.round(2)
 
 # %% [markdown]
@@ -255,7 +255,7 @@ folder = artefact(
         aware.graph, folder / "net.tflite", "full_int8",
         calibration=calibration), code=(quantization.export,))
 lite = quantization.LiteRT(folder / "net.tflite")(test.x)
-same = quantization.agreement(lite, answers["rrs"]["aware"])
+same = quantization.agreement(lite, answers["aware"])
 print(f"LiteRT names the same scene on {100 * same:.1f} % of the clips")
 assert same >= 0.95
 
