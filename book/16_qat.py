@@ -158,6 +158,7 @@ print("activations rounded at:", *aware.places)
 
 # %%
 test = experiment.clips("test")
+test = test._replace(x=test.x[::4], labels=test.labels[::4])  # int8 is slow here
 simulated = quantization.simulate(plain, "full_int8", calibration)
 rounded = predict(aware, test.x)
 print("the same:", torch.equal(rounded, predict(simulated, test.x)))
@@ -181,7 +182,7 @@ print(f"{plan.epochs} epochs after {experiment.profile.stage.epochs},",
 
 # %%
 def versions(student, bits=8):
-    """Logits of one student on the test clips, made in four ways."""
+    """Logits of one student on every fourth test clip, made in four ways."""
     float32 = experiment.distilled(student)
     tuned = qat.tuned(experiment, student, None)
     fake = qat.FakeQuantised
@@ -192,7 +193,7 @@ def versions(student, bits=8):
 
 
 experiment.build("rrs")
-jobs = [(experiment, "rrs", bits) for bits in (8, None, 4)]
+jobs = [(experiment, "rrs", bits) for bits in (8, None)]
 side_by_side(qat.tuned, jobs, "fine-tuning")
 
 # %% tags=["nbval-ignore-output"]
@@ -263,12 +264,8 @@ assert same >= 0.95
 # ## A harder case
 #
 # Eight bits ask little. With four, a weight is one of fifteen values, and a step is eighteen times as large.
-# (Activations keep their eight bits. No `.tflite` of ours holds such weights, so this is simulated.)
-
-# %% tags=["nbval-ignore-output"]
-hard = compared(versions("rrs", 4))
-assert np.isfinite([row["log loss"] for row in hard.values()]).all()
-pd.DataFrame(hard).T.round(2)
+# (Activations keep their eight bits. No `.tflite` of ours holds such weights, so this is simulated.) The study
+# below has them too.
 
 # %% [markdown]
 # ## What the study says

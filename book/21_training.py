@@ -154,10 +154,9 @@ fig, ax = plt.subplots(figsize=(7, 3.6))
 roof = np.geomspace(0.1, 1000, 100)
 ax.loglog(roof, np.minimum(peak, roof * bandwidth), color=MUTED, lw=2)
 for name in work.index:
-    arithmetic = name.startswith("conv")
     spot = intensity[name], reached[name]
     mark = "s" if name.endswith("backward") else "o"
-    ax.plot(*spot, mark, color=ACCENT if arithmetic else INK, ms=5)
+    ax.plot(*spot, mark, color=ACCENT if "conv" in name else INK, ms=5)
     if mark == "o":
         where = (-3, -13) if name == "pooling" else (6, -3)
         ax.annotate(name.split()[0], spot, xytext=where,
