@@ -33,7 +33,7 @@ from asclib.quantization import (
 )
 from asclib.settings import Training
 from asclib.store import artefact
-from asclib.training import device, train
+from asclib.training import device, one_thread, train
 
 CALIBRATION_CLIPS = 100
 KEEP = 0.95  # of a range, from batch to batch
@@ -91,7 +91,8 @@ class FakeQuantised(nn.Module):
             for weight in weights:
                 weight.data = quantize_weight(weight.data, self.bits)
         try:
-            return calibrated_ranges(self.graph, self.calibration)
+            with one_thread():
+                return calibrated_ranges(self.graph, self.calibration)
         finally:
             for weight, values in zip(weights, precise, strict=True):
                 weight.data = values

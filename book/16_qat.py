@@ -158,7 +158,7 @@ print("activations rounded at:", *aware.places)
 
 # %%
 test = experiment.clips("test")
-test = test._replace(x=test.x[::4], labels=test.labels[::4])  # int8 is slow here
+test = test._replace(x=test.x[::4], labels=test.labels[::4])  # it is slow
 simulated = quantization.simulate(plain, "full_int8", calibration)
 rounded = predict(aware, test.x)
 print("the same:", torch.equal(rounded, predict(simulated, test.x)))
