@@ -44,7 +44,7 @@ def test_the_calibration_curve_is_that_of_the_simulation(tiny, monkeypatch):
 
 
 def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(tiny, monkeypatch):
-    monkeypatch.setattr(study_qat, "BITS", (4,))
+    monkeypatch.setattr(study_qat, "BITS", (8,))
     monkeypatch.setattr(study_qat, "STUDENTS", ("response",))
     monkeypatch.setattr(study_qat, "_in_litert", lambda net, x: predict(net, x))
     first, second = (study_qat.OneTeacher(tiny.profile, seed=seed) for seed in (0, 1))
@@ -56,9 +56,9 @@ def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(
     scores = {}
     for one in (first, second):
         clips, control = calibration(one), tuned(one, "response", None)
-        for way, net in (("rounded", FakeQuantised(one.distilled("response"), clips, 4)),
-                         ("tuned, rounded", FakeQuantised(control.graph, clips, 4)),
-                         ("aware", tuned(one, "response", 4))):  # fmt: skip
+        for way, net in (("rounded", FakeQuantised(one.distilled("response"), clips, 8)),
+                         ("tuned, rounded", FakeQuantised(control.graph, clips, 8)),
+                         ("aware", tuned(one, "response", 8))):  # fmt: skip
             scores.setdefault(way, []).append(
                 macro_accuracy(predict(net, test.x), test.labels)
             )
@@ -69,7 +69,7 @@ def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(
     row = named["aware", "tuned, rounded"]
     expected = np.subtract(scores["aware"], scores["tuned, rounded"])
     assert row["accuracy_per_seed"] == pytest.approx(expected, abs=1e-9)
-    assert {row["bits"] for row in found["differences"]} == {4}
+    assert {row["bits"] for row in found["differences"]} == {8}
 
 
 def test_an_experiment_tunes_a_distilled_student_once(tiny):
