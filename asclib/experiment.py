@@ -42,7 +42,8 @@ class Experiment:
         profile: a name in settings.PROFILES ("quick", "study", "tau") or a Profile.
         data_root: a folder in TAU layout; None renders and uses the embedded corpus.
         seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
-        teacher: a folder with a trained teacher and its members (`asclib.kept`); None trains them.
+        teacher: a folder with a trained teacher and its members (`asclib.kept`), or the seed of the
+            experiment whose teacher this is; None trains its own.
     """
 
     def __init__(
@@ -50,15 +51,25 @@ class Experiment:
         profile: str | settings.Profile = "quick",
         data_root: str | Path | None = None,
         seed: int = 0,
-        teacher: str | Path | None = None,
+        teacher: str | Path | int | None = None,
     ):
         self.profile = settings.profile(profile) if isinstance(profile, str) else profile
         self.data_root = None if data_root is None else str(Path(data_root).expanduser().resolve())
         self.seed = seed
-        self.given_teacher = None if teacher is None else str(Path(teacher).expanduser().resolve())
+        is_folder = isinstance(teacher, (str, Path))
+        self.given_teacher = str(Path(teacher).expanduser().resolve()) if is_folder else teacher
 
     def __reduce__(self):  # not the clips it has read
         return Experiment, (self.profile, self.data_root, self.seed, self.given_teacher)
+
+    def shorter(self, part: int) -> Experiment:
+        """The same with one epoch in `part` for the student and for every stage."""
+        student, stage = (
+            replace(plan, epochs=plan.epochs // part)
+            for plan in (self.profile.student, self.profile.stage)
+        )
+        profile = replace(self.profile, student=student, stage=stage)
+        return Experiment(profile, self.data_root, self.seed, self.given_teacher)
 
     # ---- data ------------------------------------------------------------------------------
 
@@ -205,8 +216,8 @@ class Experiment:
 
     def _trained(self, name: str, only_look: bool = False) -> Path | None:
         """The artefact of one training: weights.safetensors, history.csv, wall.json."""
-        if self.given_teacher and name in ("teacher", *MEMBERS):
-            return self._given(name)
+        if self.given_teacher is not None and name in ("teacher", *MEMBERS):
+            return self._given(name, only_look)
         parents, stages = (self._features,), ()
         base, _, factor = name.partition("@")
         if name == "student":
@@ -257,8 +268,11 @@ class Experiment:
         code = (run, *(stage.loss for stage in stages))
         return artefact(name, recipe, None if only_look else build, code=code, parents=parents)
 
-    def _given(self, name: str) -> Path:
-        """The artefact of a network that need not be trained."""
+    def _given(self, name: str, only_look: bool) -> Path | None:
+        """The artefact of a network that is another's, or need not be trained."""
+        if isinstance(self.given_teacher, int):
+            other = Experiment(self.profile, self.data_root, self.given_teacher)
+            return other._trained(name, only_look)
         folder = Path(self.given_teacher)
         recipe = {"teacher": kept.fingerprint(folder)}
         return artefact(f"given_{name}", recipe, lambda into: kept.take(folder, name, into))

@@ -42,12 +42,11 @@ def paired_test(ours: ArrayLike, base: ArrayLike) -> dict[str, float]:
     """Whether two systems differ over seeds that both were trained with.
 
     Args: scores (seeds,) of both, seed by seed.
-    Returns: `difference`, its mean; `low` and `high`, its 95 % t interval; `p_value` of the paired
-        t test; `effect`, the mean difference in units of its own standard deviation over seeds,
-        shrunk by Hedges' factor 1 − 3 / (4 (n − 1) − 1), as few seeds exaggerate it
+    Returns: `difference`, its mean, whose interval `evaluation.over_seeds` gives; `p_value` of the
+        paired t test; `effect`, the mean difference in units of its own standard deviation over
+        seeds, shrunk by Hedges' factor 1 − 3 / (4 (n − 1) − 1), as few seeds exaggerate it
         (Hedges 1981, Distribution theory for Glass's estimator of effect size).
-    Raises: ValueError with fewer than three seeds or unequal numbers of them: two leave the
-        interval without meaning.
+    Raises: ValueError with fewer than three seeds or unequal numbers of them.
     """
     ours, base = np.asarray(ours, float), np.asarray(base, float)
     if ours.shape != base.shape or ours.ndim != 1 or len(ours) < 3:
@@ -55,17 +54,13 @@ def paired_test(ours: ArrayLike, base: ArrayLike) -> dict[str, float]:
             f"{ours.shape} scores against {base.shape}: give both for the same seeds, three or more"
         )
     difference = ours - base
-    mean, n = difference.mean(), len(difference)
-    spread = difference.std(ddof=1)
-    if spread == 0:
-        return {"difference": mean, "low": mean, "high": mean, "p_value": float(mean == 0),
-                "effect": 0.0 if mean == 0 else float(np.copysign(np.inf, mean))}  # fmt: skip
-    half = stats.t.ppf(0.975, n - 1) * spread / n**0.5
+    mean, n, spread = difference.mean(), len(difference), difference.std(ddof=1)
+    if spread == 0:  # no chance in it, and no test of it
+        effect = float(np.copysign(np.inf, mean)) if mean else 0.0
+        return {"difference": float(mean), "p_value": float(mean == 0), "effect": effect}
     return {
         "difference": float(mean),
-        "low": float(mean - half),
-        "high": float(mean + half),
-        "p_value": float(2 * stats.t.sf(abs(mean) / (spread / n**0.5), n - 1)),
+        "p_value": float(stats.ttest_rel(ours, base).pvalue),
         "effect": float(mean / spread * (1 - 3 / (4 * (n - 1) - 1))),
     }
 

@@ -42,7 +42,7 @@ from asclib.study_data import dataset
 from asclib.study_ensembles import ensembles
 from asclib.study_pruning import METHODS, SHARES, pruning
 from asclib.study_qat import STUDENTS as AWARE
-from asclib.study_qat import OneTeacher, qat
+from asclib.study_qat import qat
 from asclib.study_quantization import quantization
 from asclib.study_scoreboard import STUDENTS, TAUGHT, budget, scoreboard
 from asclib.study_slips import slips
@@ -118,6 +118,13 @@ def main(arguments: list[str] | None = None) -> None:
         write_atomic(options.output, (json.dumps(results, indent=1) + "\n").encode())
 
 
+def _experiments(options: argparse.Namespace, teacher: int | None = None) -> list[Experiment]:
+    """One for each seed; `teacher` as for `Experiment`."""
+    return [
+        Experiment(options.profile, options.data_root, seed, teacher) for seed in options.seeds
+    ]
+
+
 def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
     """Each seed with the teacher of that seed: one that was kept, or else trained now."""
     folders = [options.teachers / f"{options.profile}-{seed}" for seed in options.seeds]
@@ -149,9 +156,7 @@ def _made_with(experiment: Experiment) -> dict[str, Any]:
 
 
 def _pruning(options: argparse.Namespace) -> dict[str, Any]:
-    experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
-    ]
+    experiments = _experiments(options)
     build([(experiment, "student") for experiment in experiments])
     return provenance(experiments[0], ("response",)) | pruning(
         experiments, tuple(options.methods), tuple(options.shares)
@@ -159,23 +164,17 @@ def _pruning(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _budget(options: argparse.Namespace) -> dict[str, Any]:
-    experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
-    ]
+    experiments = _experiments(options)
     return provenance(experiments[0]) | {"seeds": options.seeds, "runs": budget(experiments)}
 
 
 def _ensembles(options: argparse.Namespace) -> dict[str, Any]:
-    experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
-    ]
+    experiments = _experiments(options)
     return provenance(experiments[0]) | ensembles(experiments)
 
 
 def _teachers(options: argparse.Namespace) -> None:
-    experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
-    ]
+    experiments = _experiments(options)
     build([(experiment, "teacher") for experiment in experiments])
     for experiment in experiments:
         print(keep_teacher(experiment, options.output.with_suffix("")))
@@ -215,22 +214,18 @@ def _given(options: argparse.Namespace) -> list[Path]:
 
 
 def _slips(options: argparse.Namespace) -> dict[str, Any]:
-    experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
-    ]
+    experiments = _experiments(options)
     build([(Experiment(options.profile, options.data_root), "teacher")])
     return _made_with(experiments[0]) | slips(experiments)
+
+
 def _quantization(options: argparse.Namespace) -> dict[str, Any]:
-    experiments = [
-        Experiment(options.profile, options.data_root, seed) for seed in options.seeds
-    ]
+    experiments = _experiments(options)
     return provenance(experiments[0]) | quantization(experiments)
 
 
 def _qat(options: argparse.Namespace) -> dict[str, Any]:
-    experiments = [
-        OneTeacher(options.profile, options.data_root, seed) for seed in options.seeds
-    ]
+    experiments = _experiments(options, teacher=0)
     return provenance(experiments[0], AWARE) | qat(experiments)
 
 

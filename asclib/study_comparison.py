@@ -28,7 +28,7 @@ from asclib.distillation import is_technique, stages_of
 from asclib.evaluation import calibration, evaluate
 from asclib.experiment import MEMBERS, Experiment, build
 from asclib.store import PROJECT, write_atomic
-from asclib.training import predict
+from asclib.training import predict, probabilities
 
 TEACHERS = PROJECT / "results" / "teachers"
 FACTORS = (0.25, 1.0, 4.0)  # what each technique's weight is multiplied by, in search of its own
@@ -148,9 +148,9 @@ def comparison(
     test, table = any_of.clips("test"), any_of.table("test")
     rows, said = [], []
     for (system, seed), (experiment, network) in runs.items():
-        probabilities = predict(experiment.network(network), test.x).double().softmax(1).numpy()
-        said.append(condensed(probabilities, test.labels.numpy()))
-        score = evaluate(probabilities, table, resamples=1)
+        answer = probabilities(predict(experiment.network(network), test.x))
+        said.append(condensed(answer, test.labels.numpy()))
+        score = evaluate(answer, table, resamples=1)
         rows.append(
             {
                 "system": system.name,
@@ -163,7 +163,7 @@ def comparison(
                 "accuracy": score.overall.accuracy,
                 "log_loss": score.overall.log_loss,
                 "unseen_accuracy": score.unseen and score.unseen.accuracy,
-                "calibration_error": calibration(probabilities, test.labels.numpy()).error,
+                "calibration_error": calibration(answer, test.labels.numpy()).error,
                 "wall_seconds": experiment.wall_seconds(network),
             }
         )

@@ -104,7 +104,8 @@ def ensembles(experiments: list[Experiment]) -> dict[str, Any]:
 
 def sizes(experiment: Experiment) -> dict[str, dict[str, int]]:
     """Parameters and MACs of each system."""
-    nets = {"one": (experiment.student(), 1), "ordinary": (experiment.student(), MEMBERS),
+    student = ordinary(experiment)[0].student()
+    nets = {"one": (student, 1), "ordinary": (student, MEMBERS),
             "single": (experiment.network("single"), 1),
             "unfused": (experiment.member(SCENES[0]), MEMBERS), "fused": (experiment.teacher(), 1)}
     return {

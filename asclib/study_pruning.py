@@ -33,7 +33,7 @@ from asclib.pruning import (
     zero_share,
 )
 from asclib.store import artefact
-from asclib.training import predict, train
+from asclib.training import predict, probabilities, train
 
 SHARES = (1.0, 0.5, 0.25, 0.1)  # of the MACs
 STEPS = (0.5, 0.25, 0.1)  # of iterative pruning, which heals after each
@@ -159,7 +159,7 @@ def pruning(
         }
         nets |= {run: pruned(experiment, *run) for run in wanted}
         for run, net in nets.items():
-            answer = predict(net, test.x).double().softmax(1).numpy()
+            answer = probabilities(predict(net, test.x))
             answers.setdefault(run, []).append(answer)
             cost, score = complexity(net), evaluate(answer, clips, resamples=1)
             rows.append(dict(

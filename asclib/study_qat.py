@@ -21,10 +21,11 @@ import torch
 
 from asclib import qat as aware
 from asclib.evaluation import evaluate, paired
-from asclib.experiment import MEMBERS, Experiment, build, side_by_side
+from asclib.experiment import Experiment, build
+from asclib.parallel import side_by_side
 from asclib.qat import FakeQuantised
 from asclib.quantization import LiteRT, agreement, export
-from asclib.training import predict
+from asclib.training import predict, probabilities
 
 STUDENTS = ("response", "rrs")
 BITS = (8, 4)
@@ -32,22 +33,10 @@ COMPARED = (("rounded", "float"), ("tuned", "float"), ("tuned, rounded", "rounde
             ("aware", "rounded"), ("aware", "tuned, rounded"), ("aware", "float"))  # fmt: skip
 
 
-class OneTeacher(Experiment):
-    """An experiment whose students of any seed learn from the teacher of seed 0."""
-
-    def __reduce__(self):
-        return OneTeacher, (self.profile, self.data_root, self.seed)
-
-    def _trained(self, name: str, only_look: bool = False) -> Path | None:
-        if self.seed and name in (*MEMBERS, "teacher"):
-            return Experiment(self.profile, self.data_root)._trained(name, only_look)
-        return super()._trained(name, only_look)
-
-
 def qat(experiments: list[Experiment]) -> dict[str, Any]:
     """The figures of `results/qat.json`.
 
-    Args: experiments of one profile and several seeds.
+    Args: experiments of one profile and several seeds, with the teacher of seed 0.
     Returns: a row per student, way, bits and seed, with the share of test clips named as the float
         student names them; the int8 files' own answers, from LiteRT; and the paired differences of
         COMPARED, with both intervals.
@@ -68,7 +57,7 @@ def qat(experiments: list[Experiment]) -> dict[str, Any]:
                     | _score(answer, clips)
                     | {"agreement": agreement(answer, logits["float", None])}
                 )
-                answers.setdefault((student, way, bits), []).append(_probabilities(answer))
+                answers.setdefault((student, way, bits), []).append(probabilities(answer))
             net = aware.tuned(experiment, student)
             lite = _in_litert(net, test.x)
             files.append(
@@ -108,12 +97,9 @@ def _of(answers: dict, student: str, way: str, bits: int) -> list[np.ndarray]:
     return answers[student, way, None if way in ("float", "tuned") else bits]
 
 
-def _probabilities(logits) -> np.ndarray:
-    return np.asarray(logits.double().softmax(1))
-
 
 def _score(logits, clips) -> dict[str, float]:
-    score = evaluate(_probabilities(logits), clips, resamples=1).overall
+    score = evaluate(probabilities(logits), clips, resamples=1).overall
     return {"accuracy": score.accuracy, "log_loss": score.log_loss}
 
 

@@ -27,7 +27,7 @@ from asclib.quantization import (
     export,
     simulate,
 )
-from asclib.training import predict
+from asclib.training import predict, probabilities
 
 FILES = {"dynamic range": ("dynamic_range", None), "full int8, min max": ("full_int8", "min_max")}
 CLIPS = 100  # to calibrate a file with
@@ -50,12 +50,12 @@ def quantization(experiments: list[Experiment]) -> dict[str, Any]:
     for experiment in experiments:
         net = experiment.student()
         logits = predict(net, test.x)
-        answers.setdefault("float", []).append(_probabilities(logits))
+        answers.setdefault("float", []).append(probabilities(logits))
         for name, (lite, simulated) in files(experiment, net, test.x).items():
-            answers.setdefault(name, []).append(_probabilities(lite))
+            answers.setdefault(name, []).append(probabilities(lite))
             rows.append(
                 {"file": name, "seed": experiment.seed,
-                 "accuracy": evaluate(_probabilities(lite), clips, resamples=1).overall.accuracy,
+                 "accuracy": evaluate(probabilities(lite), clips, resamples=1).overall.accuracy,
                  "as_float": agreement(lite, logits), "as_simulated": agreement(lite, simulated)}
             )  # fmt: skip
         for number, draws in calibrated(experiment, net, test.x).items():
@@ -104,12 +104,9 @@ def calibrated(experiment: Experiment, net, x) -> dict[int, list[torch.Tensor]]:
 
 def _pooled(pairs: list[tuple], clips) -> dict[str, Any]:
     same = [agreement(draw, logits) for draw, logits in pairs]
-    ours, base = ([_probabilities(one) for one in side] for side in zip(*pairs, strict=True))
+    ours, base = ([probabilities(one) for one in side] for side in zip(*pairs, strict=True))
     return {
         "as_float": float(np.mean(same)), "worst": min(same), "best": max(same),
         **paired(ours, base, clips),
     }  # fmt: skip
 
-
-def _probabilities(logits: torch.Tensor) -> np.ndarray:
-    return logits.double().softmax(1).numpy()

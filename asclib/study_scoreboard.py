@@ -20,7 +20,7 @@ from asclib.settings import SCENES
 from asclib.study_comparison import kept_epoch
 from asclib.study_data import device_gap
 from asclib.teacher import unfused_logits
-from asclib.training import predict
+from asclib.training import predict, probabilities
 
 STUDENTS = ("student", "student_control")  # taught by no teacher
 BASES = (*STUDENTS, "teacher_unfused", "response", "response_twice", "response_long")
@@ -49,12 +49,12 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
     """Scores of every system and seed on the test split, pooled scores, and paired differences."""
     clips = experiments[0].table("test")
     test = experiments[0].clips("test")
-    probabilities: dict[str, list[np.ndarray]] = {}
+    said: dict[str, list[np.ndarray]] = {}
     rows, curves = [], []
     for experiment in experiments:
         for name, logits in system_logits(experiment, names, test.x).items():
-            answer = logits.double().softmax(1).numpy()
-            probabilities.setdefault(name, []).append(answer)
+            answer = probabilities(logits)
+            said.setdefault(name, []).append(answer)
             score = evaluate(answer, clips, resamples=1)
             rows.append(
                 {
@@ -79,18 +79,18 @@ def scoreboard(experiments: list[Experiment], names: tuple[str, ...]) -> dict[st
     every_seed = pd.concat([clips] * len(experiments), ignore_index=True)
     scores = {
         name: evaluate(np.concatenate(answers), every_seed)
-        for name, answers in probabilities.items()
+        for name, answers in said.items()
     }
     differences = [
-        {"system": name, "base": base, **paired(probabilities[name], probabilities[base], clips)}
-        for name in probabilities
+        {"system": name, "base": base, **paired(said[name], said[base], clips)}
+        for name in said
         for base in sorted({*BASES, name.removesuffix("_int8")})
-        if name != base and base in probabilities
+        if name != base and base in said
     ]
     sizes = {split: len(experiments[0].table(split)) for split in ("fit", "validation", "test")}
     hits = {
         name: np.concatenate(answers).argmax(1) == test.labels.repeat(len(answers)).numpy()
-        for name, answers in probabilities.items()
+        for name, answers in said.items()
     }
     tables = {name: score.table().round(5).to_dict("records") for name, score in scores.items()}
     return {

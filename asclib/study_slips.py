@@ -42,7 +42,7 @@ from asclib.parallel import side_by_side
 from asclib.settings import Training
 from asclib.store import artefact
 from asclib.study_data import SPLITS
-from asclib.training import Clips, macro_accuracy, train
+from asclib.training import Clips, macro_accuracy, probabilities, train
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def validated(one: Run, epochs: int | None = None, last: bool = False) -> Told:
     seen = one.held_out[:epochs]
     epoch = epochs - 1 if last else best_epoch(seen, one.held_out_labels)
     promise = macro_accuracy(seen[epoch], one.held_out_labels)
-    return Told(promise, _probabilities(one.test[epoch]), (epoch,))
+    return Told(promise, probabilities(one.test[epoch]), (epoch,))
 
 
 def tested(one: Run) -> Told:
@@ -233,11 +233,8 @@ def _crossed(runs: list[Run], epochs: list[int], half: np.ndarray) -> Told:
     first = torch.from_numpy(half == 0)[:, None]
     known, unknown = torch.where(first, *shown), torch.where(first, *reversed(shown))
     promise = macro_accuracy(known, runs[0].test_labels)
-    return Told(promise, _probabilities(unknown), tuple(epochs))
+    return Told(promise, probabilities(unknown), tuple(epochs))
 
-
-def _probabilities(logits: Tensor) -> np.ndarray:
-    return logits.double().softmax(1).numpy()
 
 
 def systems(experiment: Experiment) -> dict[str, Told]:

@@ -91,6 +91,11 @@ def predict(net: nn.Module, x: Tensor, output: Callable[[Tensor], Tensor] | None
         return torch.cat([answer(batch.to(where)).cpu() for batch in x.split(EVALUATION_BATCH)])
 
 
+def probabilities(logits: Tensor) -> np.ndarray:
+    """What scores are computed from: the softmax of logits (…, classes), in double precision."""
+    return logits.double().softmax(-1).numpy()
+
+
 def macro_accuracy(logits: Tensor, labels: Tensor) -> float:
     """Mean of the recalls of the classes present in `labels`."""
     hits = (logits.argmax(1) == labels).double()

@@ -190,7 +190,7 @@ show_slip("double softmax")
 # In truth the slip changes accuracy by {glue:text}`slip_double_truth` points against the loss on logits, and the
 # loss on logits by {glue:text}`slip_response_truth` points against labels alone. The slip differs from labels
 # alone by {glue:text}`slip_double_labels_truth`, and with the factor of 50 by {glue:text}`slip_fifty_truth`. Where a
-# teacher's lesson does not help, whoever weakens it by mistake loses nothing: this teacher is of the quick profile,
+# teacher's lesson does not help, whoever weakens it by mistake need not lose: this teacher is of the quick profile,
 # and is [not shown to be better](08_teacher.ipynb) than its student.
 #
 # ## Two: the split that leaks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,20 @@ def tiny(tiny_store):
     experiment.build("student", *MEMBERS)
     experiment.build("teacher")
     return experiment
+
+
+@pytest.fixture(scope="module")
+def experiment(tiny_store):
+    """The profile "tiny" of the commands, its students of two epochs; a file may have its own."""
+    from test_experiment import PLAN, TINY
+
+    from asclib import settings
+    from asclib.experiment import Experiment
+
+    profile = replace(TINY, student=replace(PLAN, epochs=2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(settings.PROFILES, "tiny", profile)
+        yield Experiment(profile)
 
 
 @pytest.fixture(scope="session")

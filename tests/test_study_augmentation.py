@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-import test_experiment
 import torch
 
-from asclib import settings, study_augmentation
+from asclib import study_augmentation
 from asclib.augmentation import VERSIONS, mixup, soft_labels
 from asclib.experiment import Experiment
 from asclib.settings import SEEN_DEVICES
 from asclib.store import root
 from asclib.study import main
 from asclib.study_augmentation import RECIPES, listed, mixup_cross_entropy, repeated
-
-TINY = replace(test_experiment.TINY, student=replace(test_experiment.PLAN, epochs=2))
-
-
-@pytest.fixture(scope="module")
-def experiment(tiny_store):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(settings.PROFILES, "tiny", TINY)
-        yield Experiment(TINY)
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +125,13 @@ def test_a_study_that_goes_on_after_a_kill_trains_only_what_is_missing(
     def refuse(*arguments, **options):
         raise AssertionError("trained again")
 
-    lost = study_augmentation._trained(Experiment(TINY, seed=1), "mixup")
+    lost = study_augmentation._trained(Experiment(experiment.profile, seed=1), "mixup")
     before = np.load(lost / "logits.npy")
     lost.rename(tmp_path / "lost")
-    again = study_augmentation._trained(Experiment(TINY, seed=1), "mixup")
+    again = study_augmentation._trained(Experiment(experiment.profile, seed=1), "mixup")
     assert again == lost and np.array_equal(np.load(again / "logits.npy"), before)
     monkeypatch.setattr(study_augmentation, "predict", refuse)
-    study_augmentation._trained(Experiment(TINY, seed=0), "mixup")
+    study_augmentation._trained(Experiment(experiment.profile, seed=0), "mixup")
 
 
 def test_a_killed_drawing_goes_on_with_the_pass_it_was_in(experiment):

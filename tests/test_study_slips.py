@@ -8,26 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import test_experiment
 import torch
 from scipy import stats
 
-from asclib import settings, study_slips
+from asclib import study_slips
 from asclib.corpus import places
-from asclib.experiment import Experiment
 from asclib.networks import TMSIC
 from asclib.study import main
 from asclib.study_slips import ARMS, COMPARED, Run, halves, parts, plan, trained
 from asclib.training import macro_accuracy, predict, train
-
-TINY = replace(test_experiment.TINY, student=replace(test_experiment.PLAN, epochs=2))
-
-
-@pytest.fixture(scope="module")
-def experiment(tiny_store):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(settings.PROFILES, "tiny", TINY)
-        yield Experiment(TINY)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from asclib.experiment import Experiment
 from asclib.parallel import side_by_side
 from asclib.store import PROJECT, artefact, write_atomic
 from asclib.study import provenance
-from asclib.training import macro_accuracy, predict
+from asclib.training import macro_accuracy, predict, probabilities
 from asclib.tuning import architecture, features
 from asclib.tuning.search import EFFORTS, KINDS, PLAN, Point, Search, open_study
 
@@ -115,7 +115,7 @@ def _answers(search: Search, point: Point, seed: int, split: str) -> np.ndarray:
         x = features.clips(search.experiment, point, search.experiment.table(split)).x
     else:
         x = search.experiment.clips(split).x
-    return predict(again(search, point, seed), x).double().softmax(1).numpy()
+    return probabilities(predict(again(search, point, seed), x))
 
 
 def against_the_authors(
