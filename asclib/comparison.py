@@ -31,7 +31,7 @@ def condensed(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndar
     return {
         "guess": probabilities.argmax(1).astype(np.uint8),
         "confidence": probabilities.max(1).astype(np.float16),
-        "log_true": np.log(true.clip(1e-16)).astype(np.float16),
+        "log_true": np.log(true.clip(np.finfo(float).eps)).astype(np.float16),  # as the log loss
     }
 
 
