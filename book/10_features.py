@@ -30,8 +30,6 @@ data_root = None
 seed = 0
 
 # %%
-from dataclasses import replace
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -338,15 +336,13 @@ pd.DataFrame(rows).set_index(["technique", "stage"])[columns].fillna(usual)
 # long as the others, which is their published form and no fair comparison.
 
 # %%
-full = experiment.profile
-third = {"student": replace(full.student, epochs=full.student.epochs // 3),
-         "stage": replace(full.stage, epochs=full.stage.epochs // 3)}
-short = Experiment(replace(full, **third), data_root, seed)
+short = experiment.shorter(3)
 short.build("student", *names)
 nets = {"student alone": short.student()}
 nets |= {name: short.distilled(name) for name in names}
 views = {name: predict(net, test.x, net.embed) for name, net in nets.items()}
-print(f"{third['stage'].epochs} epochs a stage instead of {full.stage.epochs}")
+plans = [one.profile.stage for one in (short, experiment)]
+print("{} epochs a stage instead of {}".format(*(p.epochs for p in plans)))
 
 # %% mystnb={"figure": {"name": "fig-features-curves", "caption": "Live run, a third of the epochs: validation macro accuracy of the student alone and of four taught students. The dotted line ends the hint of the two FitNets, during which no label and no answer is shown."}, "image": {"alt": "Five curves over epochs; the two FitNets curves run twice as long, low up to a dotted line and rising after it."}}
 figure, ax = plt.subplots(figsize=(7, 3))
@@ -354,7 +350,7 @@ for name in nets:
     history = short.history(name.replace("student alone", "student"))
     epochs = np.arange(1, len(history) + 1)
     ax.plot(epochs, 100 * history["validation_accuracy"], label=name)
-ax.axvline(third["stage"].epochs + 0.5, color="black", ls=":")
+ax.axvline(short.profile.stage.epochs + 0.5, color="black", ls=":")
 ax.set(xlabel="epoch", ylabel="validation accuracy (%)")
 ax.legend(fontsize=9)
 plotting.show(figure)
@@ -437,6 +433,8 @@ purity.round(1)
 #
 # :::{dropdown} Solution
 # ```python
+# from dataclasses import replace
+#
 # from asclib.distillation import distill
 #
 # hint, answer = TECHNIQUES["fitnets"]
@@ -444,7 +442,7 @@ purity.round(1)
 # torch.manual_seed(seed)
 # net = TMSIC()
 # history = distill(net, experiment.answers("conv3"), fit, experiment.clips("validation"),
-#                   mine, third["stage"], seed=seed)
+#                   mine, short.profile.stage, seed=seed)
 # ```
 # Then ask `explained(net, "conv3", theirs["conv3"])`.
 # :::

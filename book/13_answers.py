@@ -30,8 +30,6 @@ data_root = None
 seed = 0
 
 # %%
-from dataclasses import replace
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -287,10 +285,7 @@ usual = {"on": "logits", "connect": ""}
 pd.DataFrame(rows).set_index("technique")[columns].fillna(usual)
 
 # %%
-full = experiment.profile
-third = {"student": replace(full.student, epochs=full.student.epochs // 3),
-         "stage": replace(full.stage, epochs=full.stage.epochs // 3)}
-short = Experiment(replace(full, **third), data_root, seed)
+short = experiment.shorter(3)
 short.build("student", *names)
 nets = {"student alone": short.student()}
 nets |= {name: short.distilled(name) for name in names}
@@ -299,7 +294,8 @@ views = {name: predict(net, test.x, net.embed) for name, net in nets.items()}
 with torch.no_grad():  # the head turns an embedding into logits
     logits = {name: net.head(views[name]).double()
               for name, net in nets.items()}
-print(f"{third['stage'].epochs} epochs a stage instead of {full.stage.epochs}")
+plans = [one.profile.stage for one in (short, experiment)]
+print("{} epochs a stage instead of {}".format(*(p.epochs for p in plans)))
 
 # %% [markdown]
 # How much of each lesson is there on test clips? Smaller is nearer to the teacher. The last column is the

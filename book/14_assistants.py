@@ -196,10 +196,7 @@ for name, value in stage.settings().items():
 # profile's epochs, the assistant as well.
 
 # %%
-full = experiment.profile
-third = {"student": replace(full.student, epochs=full.student.epochs // 3),
-         "stage": replace(full.stage, epochs=full.stage.epochs // 3)}
-short = Experiment(replace(full, **third), data_root, seed)
+short = experiment.shorter(3)
 short.build("student", "response", "assisted")
 names = {"student alone": "student", "direct": "response",
          "chain": "assisted", "assistant": "assistant", "teacher": "teacher"}

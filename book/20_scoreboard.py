@@ -42,6 +42,7 @@ import pandas as pd
 from myst_nb import glue
 from scipy import stats
 
+from asclib import ranking
 from asclib.evaluation import calibration, compare, evaluate
 from asclib.experiment import Experiment
 from asclib.plotting import ACCENT, INK, MUTED, confusion, intervals, show
@@ -292,7 +293,9 @@ def holm(p):
     return corrected
 
 
-print(holm(np.array([0.04, 0.01, 0.03])).round(2))
+some = np.array([0.04, 0.01, 0.03])
+np.testing.assert_allclose(holm(some), ranking.holm(some))
+print(holm(some).round(2))
 
 # %%
 family = [n for n in others if not n.startswith(("teacher", "student"))]
