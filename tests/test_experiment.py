@@ -253,6 +253,15 @@ def test_another_seed_or_plan_is_another_network(experiment):
     assert experiment._trained("student", only_look=True) is not None
 
 
+def test_a_shorter_experiment_has_the_teacher_and_part_of_the_students_epochs(experiment):
+    plan = replace(PLAN, epochs=12)
+    whole = Experiment(replace(TINY, student=plan, stage=plan), seed=3, teacher=0)
+    short = whole.shorter(3)
+    assert short.profile.student.epochs == short.profile.stage.epochs == 4
+    assert (short.seed, short.profile.member) == (3, TINY.member)
+    assert short._trained("teacher") == whole._trained("teacher") == experiment._trained("teacher")
+
+
 def test_the_control_has_the_effort_of_a_member(experiment):
     longer = Experiment(replace(TINY, member=replace(PLAN, epochs=2, mixstyle=0.5)))
     assert len(longer.history("student_control")) == 2
