@@ -481,7 +481,8 @@ for name, accuracy, cost, _ in published.itertuples(index=False):
     axes[1].text(cost / 1.15, accuracy + up, name, ha="right", fontsize=8)
 for ax, name in ((axes[0], "embedded corpus"), (axes[1], "TAU, published")):
     ax.axvline(30e6, color=MUTED, ls="--")
-    ax.set(xscale="log", xlabel="MACs", ylabel="accuracy (%)", title=name)
+    ax.set(xscale="log", xlabel="MACs", title=name, xlim=(1.5e6, 7e8))
+axes[0].set_ylabel("accuracy (%)")
 show(fig)
 
 # %% [markdown]
