@@ -471,8 +471,8 @@ ours.astype({"macs": int, "parameters": int}).round(1)
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharex=True, sharey=True)
 for size, colour in (("study", INK), ("quick", ACCENT)):
     group = ours[ours["profile"] == size]
-    axes[0].scatter(group["macs"], group["accuracy"], color=colour,
-                    s=group["parameters"] / 500, alpha=0.5, label=size)
+    axes[0].scatter(group["macs"], group["accuracy"], color=colour, alpha=0.5,
+                    s=group["parameters"] / 500, label=size, clip_on=False)
 axes[0].legend(markerscale=0.4)
 axes[1].scatter(published["macs"], published["accuracy"], color=MUTED,
                 s=published["parameters"] / 500, alpha=0.6)
@@ -481,8 +481,7 @@ for name, accuracy, cost, _ in published.itertuples(index=False):
     axes[1].text(cost / 1.15, accuracy + up, name, ha="right", fontsize=8)
 for ax, name in ((axes[0], "embedded corpus"), (axes[1], "TAU, published")):
     ax.axvline(30e6, color=MUTED, ls="--")
-    ax.set(xscale="log", xlabel="MACs", title=name, xlim=(1.5e6, 7e8))
-axes[0].set_ylabel("accuracy (%)")
+    ax.set(xscale="log", xlabel="MACs", ylabel="accuracy (%)", title=name)
 show(fig)
 
 # %% [markdown]
