@@ -29,8 +29,10 @@ venv:
 book html outputs sync: venv
 	@.venv/bin/python -m asclib.book $@ $(ARGS)
 
+# Two files at a time, in order; a thread that waits must not keep a core from the other's.
 test: venv
-	@.venv/bin/python -m pytest --nbval $(ARGS)
+	@OMP_WAIT_POLICY=passive .venv/bin/python -m pytest --nbval \
+		-n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lock:
 	@$(find_python); $$python tools/environment.py lock $(ARGS)

@@ -32,6 +32,7 @@ from asclib.training import predict, probabilities
 
 TEACHERS = PROJECT / "results" / "teachers"
 FACTORS = (0.25, 1.0, 4.0)  # what each technique's weight is multiplied by, in search of its own
+TRIAL = 0.5  # the epochs of a trial in that search, as a share of a run's
 CONTROLS = ("student", "student_smoothed")
 CORE = (*CONTROLS, "response", "relational", "joint", "rrs")  # five seeds
 REST = (
@@ -46,7 +47,7 @@ class System(NamedTuple):
     """One line of the comparison: what teaches the student, and for how many times the epochs."""
 
     name: str
-    times: int = 1
+    times: float = 1
 
 
 SYSTEMS = (*(System(name) for name in (*CORE, *REST)), *(System(name, 2) for name in LONG))
@@ -73,10 +74,12 @@ def student_of(
     plans = settings.profile(profile)
     taught = is_technique(system.name)
     shares = sum(stage.epochs for stage in stages_of(system.name)) if taught else 1
+    stage = max(1, round(plans.stage.epochs * system.times / shares))
+    student = max(1, round(plans.student.epochs * system.times))
     plans = replace(
         plans,
-        stage=replace(plans.stage, epochs=round(plans.stage.epochs * system.times / shares)),
-        student=replace(plans.student, epochs=plans.student.epochs * system.times),
+        stage=replace(plans.stage, epochs=stage),
+        student=replace(plans.student, epochs=student),
     )
     return Experiment(plans, data_root, seed, teachers[seed % len(teachers)] if teachers else None)
 
@@ -84,6 +87,7 @@ def student_of(
 def weights(profile: str, data_root: str | None, seed: int, teachers: Sequence[Path]) -> dict:
     """Each technique with its weight times each of FACTORS, on validation clips alone.
 
+    Trials have half the epochs, or the search would cost as much as all that is compared.
     Returns: rows of system, factor, validation accuracy and loss of the epoch kept, and the factor
         each technique goes into the comparison with: that of the best accuracy, the loss deciding
         between equals. The control with smoothed labels is searched likewise.
@@ -93,7 +97,8 @@ def weights(profile: str, data_root: str | None, seed: int, teachers: Sequence[P
     tried = [(name, factor) for factor in sorted(FACTORS, key=lambda f: f != 1) for name in names]
     runs = {
         (name, factor): (
-            student_of(profile, data_root, seed, System(name), teachers), scaled(name, factor)
+            student_of(profile, data_root, seed, System(name, TRIAL), teachers),
+            scaled(name, factor),
         )
         for name, factor in tried
     }  # fmt: skip
@@ -198,4 +203,3 @@ def add(
     np.savez_compressed(buffer, **arrays)
     write_atomic(path.with_suffix(".npz"), buffer.getvalue())
     write_atomic(path, (json.dumps(made_with | {"runs": rows}, indent=1) + "\n").encode())
-

@@ -558,9 +558,9 @@ glue("asked", len(table), display=False)
 table.round(1)
 
 # %% [markdown]
-# {glue:text}`met` of {glue:text}`asked` rows are met. The last row was aimed at with the test scores in
-# view, as [the teacher](08_teacher.ipynb) tells: it is no independent evidence. Where one is not, the corpus is harder or easier
-# than intended, and the row says by how much.
+# {glue:text}`met` of {glue:text}`asked` rows are met. Where one is not, the corpus is harder or easier than
+# intended, and the row says by how much. How much of the last row is owed to ten networks, and how much to
+# longer training, is a question for [the teacher](08_teacher.ipynb).
 #
 # ## Takeaways
 # * A clip is a second, cut from a recording, made at a location, through a device. The file name says

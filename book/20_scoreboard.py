@@ -61,8 +61,8 @@ experiment = Experiment(profile, data_root, seed)
 # other initial weights, another order of clips. Corpus and splits stay the
 # same. All its figures are on the **embedded corpus, which is synthetic**.
 #
-# Its students are trained for few epochs, a number that was cut after test
-# scores had been looked at ([the teacher](08_teacher.ipynb) tells why). What
+# How long each network trains was set on validation clips; [the
+# teacher](08_teacher.ipynb) tells of the one choice that was reopened. What
 # trains longer has an advantage here that it might not have with time to spare.
 
 # %%
