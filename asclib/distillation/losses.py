@@ -252,8 +252,9 @@ def margin(student: Tensor, teacher: Tensor, margin: Tensor | float = 0.0) -> Te
             "bring the student's channels to the teacher's with a 1x1 convolution"
         )
     target = torch.maximum(teacher, torch.as_tensor(margin).to(teacher))
-    asked = (student > target) | (target > 0)
-    return ((student - target).pow(2) * asked).sum() / len(student)
+    with torch.no_grad():  # where nothing is asked, the student is its own target
+        target = torch.where((student > target) | (target > 0), target, student)
+    return F.mse_loss(student, target, reduction="sum") / len(student)
 
 
 def negative_mean(maps: Tensor) -> Tensor:
