@@ -18,10 +18,12 @@ from asclib.networks import TMSIC, count_parameters
 from asclib.quantization import (
     KINDS,
     RANGES,
+    WEIGHTED,
     Calibration,
     LiteRT,
     agreement,
     calibration_rows,
+    correct_biases,
     export,
     quantize_activation,
     quantize_weight,
@@ -289,6 +291,39 @@ def test_calibration_clips_are_training_clips_spread_evenly_over_devices():
     table.loc[7, "split"] = "test"
     with pytest.raises(ValueError, match="row 7: a clip of the test split"):
         calibration_rows(table, 3)
+
+
+def layer_means(net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """By layer, what each channel of a convolution or dense layer answers on average."""
+    means = {}
+
+    def note(name):
+        return lambda layer, inputs, y: means.__setitem__(name, y.mean([0, *range(2, y.dim())]))
+
+    layers = dict(net.named_modules()).items()
+    hooks = [m.register_forward_hook(note(n)) for n, m in layers if isinstance(m, WEIGHTED)]
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    return means
+
+
+def test_corrected_biases_take_back_what_rounding_adds_to_each_channel(trained, tmp_path):
+    x, _ = _clips(200, seed=5)
+    before = copy.deepcopy(trained.state_dict())
+    corrected = correct_biases(trained, x)
+    assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
+    wanted, plain, mended = (
+        layer_means(net, x)
+        for net in (trained, simulate(trained, "weight_only"), simulate(corrected, "weight_only"))
+    )
+    for name, means in wanted.items():
+        shift, left = ((found[name] - means).abs().max() for found in (plain, mended))
+        assert left < 1e-4 < shift, name
+    file = LiteRT(export(corrected, tmp_path / "net.tflite"))
+    assert agreement(file(x), simulate(corrected)(x)) >= 0.98
+    assert (tmp_path / "net.tflite").stat().st_size < 70_000  # the new biases are folded away
 
 
 def test_full_int8_asks_for_calibration_and_methods_are_named(tmp_path):
