@@ -135,7 +135,8 @@ def quantize_weight(weight, bits=8, per_channel=True):
     return symmetric(weight, bits, scale.view(-1, *[1] * (weight.dim() - 1)))
 
 
-net = experiment.distilled("rrs")
+net, test = experiment.distilled("rrs"), experiment.clips("test")
+floating = predict(net, test.x)
 layers = {name: layer for name, layer in net.named_modules()
           if isinstance(layer, quantization.WEIGHTED)}
 for name, layer in layers.items():
@@ -202,18 +203,16 @@ mended = quantization.correct_biases(net, experiment.clips("fit").x[some])
 # either way, then with biases corrected, and leave the activations alone.
 
 # %% tags=["nbval-ignore-output"]
-test, rows = experiment.clips("test"), {}
-floating = predict(net, test.x)
+rows = {}
 for name, whole, rounding in (("nearest", net, quantize_weight),
                               ("sum kept", net, keep_sum),
                               ("biases corrected", mended, keep_sum)):
     rounded = copy.deepcopy(whole)
-    for layer in rounded.modules():
-        if isinstance(layer, quantization.WEIGHTED):
-            layer.weight.data = rounding(layer.weight.data)
+    for layer in map(rounded.get_submodule, layers):
+        layer.weight.data = rounding(layer.weight.data)
     logits = predict(rounded, test.x)
-    shift = predict(rounded, test.x, rounded.conv1).mean((0, 2, 3))
-    shift -= predict(net, test.x, net.conv1).mean((0, 2, 3))
+    maps = predict(rounded, test.x, rounded.conv1)
+    shift = (maps - predict(net, test.x, net.conv1)).mean((0, 2, 3))
     rows[name] = {"shift of a conv1 map": float(shift.abs().mean()),
                   "change of a logit": float((logits - floating).abs().mean()),
                   "same (%)": 100 * quantization.agreement(logits, floating)}
