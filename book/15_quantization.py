@@ -538,16 +538,14 @@ glue("enough", int(near[::-1].cummin()[::-1].idxmax()), display=False)
 
 # %%
 rows = {}
-for corpus, name in (("embedded", "quantization"),
-                     ("real", "quantization_real")):
-    found = store.results(name)
+for corpus, ending in {"embedded": "", "real": "_real"}.items():
+    found = store.results("quantization" + ending)
     mean = round(100 * float(np.mean(found["float_accuracy"])), 1)
     glue(f"{corpus}_float", mean, display=False)
     glue(f"{corpus}_clips", found["clips"]["test"], display=False)
     for row in found["differences"]:
-        low, middle, high = (round(100 * row[f"accuracy{end}"], 2)
-                             for end in ("_low", "", "_high"))
-        said = f"{middle:+.2f} ({low:+.2f} to {high:+.2f})"
+        ends = [100 * row[f"accuracy{end}"] for end in ("", "_low", "_high")]
+        said = "{:+.2f} ({:+.2f} to {:+.2f})".format(*ends)
         glue(f"{corpus}_{row['file'][:4]}", said, display=False)
         rows[row["file"], corpus] = said
     same = pd.DataFrame(found["files"]).groupby("file")["as_float"].mean()
