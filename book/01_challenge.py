@@ -233,7 +233,7 @@ show(fig)
 
 # %% [markdown]
 # The student's activations take as much memory as its weights, and no
-# challenge rule counts them. [The complexity chapter](18_complexity.ipynb)
+# challenge rule counts them. [The complexity chapter](19_complexity.ipynb)
 # does.
 #
 # ## How a system is scored
@@ -301,7 +301,7 @@ show(fig)
 # One confident mistake costs the bold system more than all its confident
 # hits bring. Accuracy cannot see this; log loss can. The 2022 ranking went
 # by log loss, and calibration comes back in
-# [the scoreboard](20_scoreboard.ipynb).
+# [the scoreboard](21_scoreboard.ipynb).
 #
 # ### How sure may we be?
 #
@@ -446,19 +446,19 @@ except AssertionError as error:
 # | [6 The student](06_student.ipynb) | how is a small network built and trained? |
 # | [7 The search for the architecture](07_architecture_search.ipynb) | why this network, and what does choosing add to a score? |
 # | [8 The teacher](08_teacher.ipynb) | how do ten networks become one teacher? |
-# | [9 Response distillation](09_response.ipynb) | what can be learned from soft answers? |
-# | [10 Between the sound and the answer](10_features.ipynb) | what from a teacher's maps? |
-# | [11 How clips lie to each other](11_relations.ipynb) | what from relations? |
-# | [12 Relations first, then answers](12_rrs.ipynb) | in which order, and is longer better? |
-# | [13 The same answers, read in other ways](13_answers.ipynb) | what else is in an answer? |
-# | [14 Somebody in between](14_assistants.ipynb) | does a go-between help? |
-# | [15 Quantisation](15_quantization.ipynb) | what is left in eight bits? |
-# | [16 Quantisation in training](16_qat.ipynb) | can a network learn to be rounded? |
-# | [17 Pruning](17_pruning.ipynb) | how small can it get? |
-# | [18 Complexity](18_complexity.ipynb) | what does a network cost? |
-# | [19 Four ways to fool oneself](19_slips.ipynb) | what does a slip promise, and what is true? |
-# | [20 The scoreboard](20_scoreboard.ipynb) | how good is everything, and how sure are we? |
-# | [21 What a training costs](21_training.ipynb) | how many trainings can one afford? |
+# | [9 Response distillation](10_response.ipynb) | what can be learned from soft answers? |
+# | [10 Between the sound and the answer](11_features.ipynb) | what from a teacher's maps? |
+# | [11 How clips lie to each other](12_relations.ipynb) | what from relations? |
+# | [12 Relations first, then answers](13_rrs.ipynb) | in which order, and is longer better? |
+# | [13 The same answers, read in other ways](14_answers.ipynb) | what else is in an answer? |
+# | [14 Somebody in between](15_assistants.ipynb) | does a go-between help? |
+# | [15 Quantisation](16_quantization.ipynb) | what is left in eight bits? |
+# | [16 Quantisation in training](17_qat.ipynb) | can a network learn to be rounded? |
+# | [17 Pruning](18_pruning.ipynb) | how small can it get? |
+# | [18 Complexity](19_complexity.ipynb) | what does a network cost? |
+# | [19 Four ways to fool oneself](20_slips.ipynb) | what does a slip promise, and what is true? |
+# | [20 The scoreboard](21_scoreboard.ipynb) | how good is everything, and how sure are we? |
+# | [21 What a training costs](22_training.ipynb) | how many trainings can one afford? |
 #
 # Each chapter can be opened first: what it needs and does not find, it
 # builds.

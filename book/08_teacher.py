@@ -18,7 +18,7 @@
 #
 # **Prerequisites**: [the student](06_student.ipynb). **Data in**: the log-mel features, the
 # trained student. **Data out**: the trained teacher, whose answers
-# [distillation](09_response.ipynb) hands on.
+# [distillation](10_response.ipynb) hands on.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -363,7 +363,7 @@ for name in ("our teacher.train()", "torch's own train()"):
 # ## Too large to enter
 #
 # What does the teacher cost, and would it be allowed to enter? We count both as
-# [the chapter on complexity](18_complexity.ipynb) explains, at one byte per parameter.
+# [the chapter on complexity](19_complexity.ipynb) explains, at one byte per parameter.
 
 # %%
 networks = {"student": TMSIC(), "one member": TMSIC(2), "teacher": teacher}
@@ -635,5 +635,4 @@ plotting.show(figure)
 # :::
 #
 # ## What is next
-# The teacher knows and is too large; the student is small.
-# [Response distillation](09_response.ipynb) hands the answers on.
+# [Ten experts, or ten of a kind?](09_ensembles.ipynb) sets rivals of the same size beside this teacher.

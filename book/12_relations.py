@@ -16,8 +16,8 @@
 # * five traps: the diagonal, lost digits, the cube, the collapsed student, the common offset;
 # * what relations do to a student's embedding, and why a technique might begin with them.
 #
-# **Prerequisites**: [the teacher's answers](09_response.ipynb); for the maps,
-# [features](10_features.ipynb).
+# **Prerequisites**: [the teacher's answers](10_response.ipynb); for the maps,
+# [features](11_features.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the trained student and teacher.
 #
@@ -438,7 +438,7 @@ purity.round(1)
 # %% [markdown]
 # `change` compares with the first row, on the same clips, and its interval is over recordings. Where it
 # includes zero, the eye should not see a difference either. And this is one training of each: another seed
-# may say otherwise ([RRS](12_rrs.ipynb) shows how much seeds differ).
+# may say otherwise ([RRS](13_rrs.ipynb) shows how much seeds differ).
 #
 # ## Why begin with relations?
 #
@@ -467,7 +467,7 @@ table.round(2)
 # counts everything, the second what no turn, size or shift can mend. The relational lesson works on the
 # second alone; the answers on the first. A technique might therefore do the one and then the other: the
 # shape first, free of the question where, then the place. That is the idea of RRS. It is an argument and
-# no evidence; [its chapter](12_rrs.ipynb) has the controls.
+# no evidence; [its chapter](13_rrs.ipynb) has the controls.
 #
 # ## Takeaways
 # * Relational knowledge is the shape of a batch: its distances, divided by their mean, and its angles.
@@ -509,4 +509,4 @@ table.round(2)
 # :::
 #
 # ## What is next
-# [Relations first, then answers](12_rrs.ipynb): the technique of the 2023 submission, in two phases.
+# [Relations first, then answers](13_rrs.ipynb): the technique of the 2023 submission, in two phases.

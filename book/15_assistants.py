@@ -15,8 +15,8 @@
 # * what it costs, and why none of it is paid on the device;
 # * the chain, teacher to assistant to student, against the direct way, and what one run can say of it.
 #
-# **Prerequisites**: [the teacher's answers](09_response.ipynb) and
-# [the answers' other readings](13_answers.ipynb).
+# **Prerequisites**: [the teacher's answers](10_response.ipynb) and
+# [the answers' other readings](14_answers.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the trained teacher.
 #
@@ -99,7 +99,7 @@ plotting.show(figure)
 
 # %% [markdown]
 # The assistant may break every limit of the challenge: it is never deployed. What it costs is training,
-# once, and its answers, once. They are stored as [the teacher's](09_response.ipynb) are.
+# once, and its answers, once. They are stored as [the teacher's](10_response.ipynb) are.
 #
 # ## When an assistant makes no difference
 #
@@ -107,7 +107,7 @@ plotting.show(figure)
 # can be computed. One input $x$; two classes; the teacher's probability $p(x)$ is a wavy curve. Assistant
 # and student are models of one kind, $q(x) = \sigma\big(\sum_n w_n \varphi_n(x)\big)$, with polynomials
 # $\varphi_n$ up to degree 6 and up to degree 3. Each learns by gradient descent on the response loss of
-# [its chapter](09_response.ipynb), $\mathrm{KL}(p \,\|\, q)$ at $T = 1$; the gradient is $q - p$ times
+# [its chapter](10_response.ipynb), $\mathrm{KL}(p \,\|\, q)$ at $T = 1$; the gradient is $q - p$ times
 # the polynomials.
 
 # %%
@@ -350,4 +350,4 @@ purity.round(1)
 # :::
 #
 # ## What is next
-# [Eight bits are enough](15_quantization.ipynb): the student, whoever taught it, goes onto the chip.
+# [Eight bits are enough](16_quantization.ipynb): the student, whoever taught it, goes onto the chip.

@@ -17,7 +17,7 @@
 # * to write down what you expect before you measure it, and to count how often you were wrong.
 #
 # **Prerequisites**: [the data](02_dataset.ipynb), [the student](06_student.ipynb),
-# [response distillation](09_response.ipynb).
+# [response distillation](10_response.ipynb).
 #
 # **Data in**: `results/slips.json`, the student of this run. **Data out**: nothing.
 
@@ -176,7 +176,7 @@ for row in study["differences"]:
 # %% [markdown]
 # ## One: softmax, twice
 #
-# [Response distillation](09_response.ipynb) shows what the published loss did: the networks end in a
+# [Response distillation](10_response.ipynb) shows what the published loss did: the networks end in a
 # softmax, and the loss took another one of their probabilities {cite}`ipleiria2023dcase`. The targets become nearly uniform, and the
 # term loses its weight beside the labels. The 2023 program multiplied the term by 50, at $T = 1$.
 #
@@ -384,4 +384,4 @@ glue("slips_wrong", "; ".join(wrong) or "none", display=False)
 # :::
 #
 # ## What is next
-# With the slips in mind, [the scoreboard](20_scoreboard.ipynb) sets all systems beside each other.
+# With the slips in mind, [the scoreboard](21_scoreboard.ipynb) sets all systems beside each other.

@@ -543,5 +543,5 @@ for name, pair in zip(("kd", "faithful", "slip"), pairs, strict=True):
 # :::
 #
 # ## What is next
-# An answer is what a teacher concludes. [The next chapter](10_features.ipynb) asks on what grounds, and
+# An answer is what a teacher concludes. [The next chapter](11_features.ipynb) asks on what grounds, and
 # teaches with the maps between the sound and the answer.

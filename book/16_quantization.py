@@ -18,7 +18,7 @@
 # * how calibration clips fix the ranges of a file that computes in integers alone, and how many are enough;
 # * what the files themselves lose, on rendered and on real recordings.
 #
-# **Prerequisites**: [the student](06_student.ipynb), [RRS](12_rrs.ipynb).
+# **Prerequisites**: [the student](06_student.ipynb), [RRS](13_rrs.ipynb).
 #
 # **Data in**: the student trained with RRS, the one trained on labels alone, the test clips.
 #
@@ -384,7 +384,7 @@ print("passed between layers:", *passing)
 # %% [markdown]
 # The largest share by far are the weights. The challenge counts parameters, not files: 51,986 of one
 # byte are 52 kB. The biases and normalisations that stay in floating point take four bytes each
-# ([the chapter on complexity](18_complexity.ipynb) counts them all).
+# ([the chapter on complexity](19_complexity.ipynb) counts them all).
 #
 # ## How few bits would do?
 #
@@ -425,7 +425,7 @@ assert quantization.agreement(eight, floating) >= 0.95
 
 # %% [markdown]
 # With 8 bits the network hardly notices. Below some point the rounding error is no longer small beside the
-# weights themselves. [The next chapter](16_qat.ipynb) trains *with* the rounding in the loop.
+# weights themselves. [The next chapter](17_qat.ipynb) trains *with* the rounding in the loop.
 #
 # ## What dynamic range is, and what it is not
 #
@@ -662,4 +662,4 @@ plotting.show(figure)
 # :::
 #
 # ## What is next
-# Here the student was rounded after its training. [The next chapter](16_qat.ipynb) lets it know before.
+# Here the student was rounded after its training. [The next chapter](17_qat.ipynb) lets it know before.

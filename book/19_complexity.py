@@ -174,7 +174,7 @@ for bits in (32, 16, 8):
 
 # %% [markdown]
 # In float32 the student does not fit; in 16 bits it does.
-# [Quantisation](15_quantization.ipynb) brings it to eight.
+# [Quantisation](16_quantization.ipynb) brings it to eight.
 #
 # ## Activation memory
 #
@@ -228,7 +228,7 @@ for name, count in (("student", counted), ("teacher", big)):
 # The teacher needs ten times the work, and hardly more RAM than the student:
 # its members run one after another. It breaks every limit on size and MACs.
 # That is the whole reason for
-# [distillation](09_response.ipynb): a system may be *taught* by anything,
+# [distillation](10_response.ipynb): a system may be *taught* by anything,
 # and is counted as what it *runs*.
 #
 # ## Why counters disagree
@@ -447,8 +447,8 @@ published.set_index("system (TAU)")
 
 # %% [markdown]
 # Then **ours**, on the embedded corpus: the students and the teacher of
-# [the scoreboard](20_scoreboard.ipynb) in eight bits, and
-# [the pruned students](17_pruning.ipynb) of the smaller quick profile before
+# [the scoreboard](21_scoreboard.ipynb) in eight bits, and
+# [the pruned students](18_pruning.ipynb) of the smaller quick profile before
 # rounding.
 
 # %%
@@ -591,4 +591,4 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 #
 # ## What is next
 # Costs are known. What a system gives for them must be measured, and there
-# are [four ways to fool oneself](19_slips.ipynb) about that.
+# are [four ways to fool oneself](20_slips.ipynb) about that.

@@ -22,7 +22,7 @@
 # * what is gained by keeping memory, and by one run for each core;
 # * why a distilled student costs no more than a plain one.
 #
-# **Prerequisites**: [complexity](18_complexity.ipynb) for counting MACs,
+# **Prerequisites**: [complexity](19_complexity.ipynb) for counting MACs,
 # [the student](06_student.ipynb) for the loop.
 # **Data in**: the measurements of `benchmarks/training.py`; the log-mel
 # features of the corpus, for one live epoch. **Data out**: nothing.
@@ -360,7 +360,7 @@ same.rename_axis("macro accuracy, %")
 # teacher, ten such networks forward, takes twenty. Asked in every step, it makes
 # a step $(6 + 20)/6 \approx 4.3$ times as long.
 #
-# But [the teacher answers once](09_response.ipynb): its logits are stored and
+# But [the teacher answers once](10_response.ipynb): its logits are stored and
 # joined by identifier. What remains is the loss itself, a few thousand numbers.
 # Measured, an epoch of response distillation costs
 # {glue:text}`cost_response_epochs:.2f` plain epochs, one of relational

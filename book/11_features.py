@@ -17,7 +17,7 @@
 # * what the lessons do to a student's maps and to its embedding.
 #
 # **Prerequisites**: [the student](06_student.ipynb), [the teacher](08_teacher.ipynb) and
-# [its answers](09_response.ipynb).
+# [its answers](10_response.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the trained student and teacher.
 #
@@ -56,7 +56,7 @@ experiment = Experiment(profile, data_root, seed)
 #
 # How large are they? The maps of the first layers have 140 mel bands and 8 frames, those of the last
 # 70 and 2. We average all of them over the last map's grid. The [teacher answers
-# once](09_response.ipynb), so its maps are computed once, written down in two bytes a number under the
+# once](10_response.ipynb), so its maps are computed once, written down in two bytes a number under the
 # clips' names, and read again in every epoch. Would that still do for the 139,620 training clips of TAU?
 
 # %%
@@ -448,5 +448,5 @@ purity.round(1)
 # :::
 #
 # ## What is next
-# Maps say what a teacher saw in *one* clip. [The next chapter](11_relations.ipynb) asks how its clips lie
+# Maps say what a teacher saw in *one* clip. [The next chapter](12_relations.ipynb) asks how its clips lie
 # to each other.

@@ -16,8 +16,8 @@
 # * which change of a student's answers each of these losses minds;
 # * what they do to accuracy, to confidence and to the embedding.
 #
-# **Prerequisites**: [the teacher's answers](09_response.ipynb); for the words on shapes,
-# [the relations between clips](11_relations.ipynb).
+# **Prerequisites**: [the teacher's answers](10_response.ipynb); for the words on shapes,
+# [the relations between clips](12_relations.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the teacher's stored answers.
 #
@@ -105,7 +105,7 @@ assert np.allclose(split["sum"], split["KL"])
 split.round(3)
 
 # %% [markdown]
-# The second part carries what [distillation](09_response.ipynb) was invented for, and it is multiplied by
+# The second part carries what [distillation](10_response.ipynb) was invented for, and it is multiplied by
 # $1 - p$: the surer the teacher, the less of it is taught. So give both parts a weight of their own,
 #
 # $$ L_\text{decoupled} = T^2 \,\big( \alpha\, \mathrm{KL}_\text{true}
@@ -392,5 +392,5 @@ purity.round(1)
 # :::
 #
 # ## What is next
-# All lessons so far came straight from the teacher. [The next chapter](14_assistants.ipynb) puts somebody
+# All lessons so far came straight from the teacher. [The next chapter](15_assistants.ipynb) puts somebody
 # in between.

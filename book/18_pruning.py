@@ -16,8 +16,8 @@
 # * whether a teacher heals better than labels do, and how to ask that fairly;
 # * how many MACs the student can lose before it is another, worse system.
 #
-# **Prerequisites**: [the student](06_student.ipynb), [response distillation](09_response.ipynb),
-# [complexity](18_complexity.ipynb).
+# **Prerequisites**: [the student](06_student.ipynb), [response distillation](10_response.ipynb),
+# [complexity](19_complexity.ipynb).
 #
 # **Data in**: the student trained on labels, the teacher's answers, the test clips.
 #
@@ -310,5 +310,5 @@ zeros.astype({"macs": int, "parameters": int, "bytes": int})
 # :::
 #
 # ## What is next
-# The student can be cut and it can be rounded. [The next chapter](18_complexity.ipynb) counts what is
+# The student can be cut and it can be rounded. [The next chapter](19_complexity.ipynb) counts what is
 # left.

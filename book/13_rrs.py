@@ -16,8 +16,8 @@
 # * the phases in the other order;
 # * how to ask whether a longer technique is better, or only longer.
 #
-# **Prerequisites**: [the teacher's answers](09_response.ipynb) and
-# [the relations between clips](11_relations.ipynb).
+# **Prerequisites**: [the teacher's answers](10_response.ipynb) and
+# [the relations between clips](12_relations.ipynb).
 #
 # **Data in**: the log-mel features of the corpus, the teacher's stored answers.
 #
@@ -51,8 +51,8 @@ experiment = Experiment(profile, data_root, seed)
 # %% [markdown]
 # ## Two lessons that need not agree
 #
-# So far the student was taught by [answers](09_response.ipynb), which say where each clip's point should
-# lie, and by [relations](11_relations.ipynb), which say what shape the cloud of a batch should have. Both
+# So far the student was taught by [answers](10_response.ipynb), which say where each clip's point should
+# lie, and by [relations](12_relations.ipynb), which say what shape the cloud of a batch should have. Both
 # look at the same logits, and a student with the teacher's logits satisfies both. On the way there they
 # may pull in different directions.
 #
@@ -140,7 +140,7 @@ pd.concat({name: pd.DataFrame(psi(x).numpy(), clips, clips)
 
 # %% [markdown]
 # To the teacher, clips 1 and 2 are close; to the student they are not. Every distance differs by less than
-# 1, so Huber's function is half the square. ([The angles](11_relations.ipynb) take a matrix for each clip;
+# 1, so Huber's function is half the square. ([The angles](12_relations.ipynb) take a matrix for each clip;
 # they come from the library.)
 
 # %%
@@ -162,7 +162,7 @@ for phase, stage in enumerate(TECHNIQUES["rrs"]):
 
 # %% [markdown]
 # The published programs are not all alike. They work on softmax outputs instead of logits, so
-# [the second softmax](09_response.ipynb) is in them too. Which variant was submitted is not recorded.
+# [the second softmax](10_response.ipynb) is in them too. Which variant was submitted is not recorded.
 #
 # | | here, `rrs` | here, `rrs_faithful` | published, April 2023 | published, November 2023 |
 # |---|---|---|---|---|
@@ -230,7 +230,7 @@ left.round(3)
 # %% [markdown]
 # Numbers say how close the shapes are; a picture says what they look like. {numref}`fig-pca` shows the
 # embeddings of all test clips through the phases, drawn as
-# [the chapter on relations](11_relations.ipynb) draws them. Purity is the share of a clip's ten nearest
+# [the chapter on relations](12_relations.ipynb) draws them. Purity is the share of a clip's ten nearest
 # neighbours from other recordings that are of its scene. It is taken from all numbers of an embedding;
 # each plane is turned towards the first. Do the scenes separate, and when?
 
@@ -417,5 +417,5 @@ for base, row in gaps.iterrows():
 # :::
 #
 # ## What is next
-# [The answers' other readings](13_answers.ipynb): what is left to ask of the logits, and of the
+# [The answers' other readings](14_answers.ipynb): what is left to ask of the logits, and of the
 # embedding, once the answers have been imitated as they are.
