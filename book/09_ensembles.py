@@ -246,8 +246,8 @@ glue("worst_gap", float(members["calibration_error"].max()), display=False)
 members.round(3)
 
 # %% [markdown]
-# On average the members say {glue:text}`said:.2f` where {glue:text}`gap:.2f` is the mean gap; it is largest for the
-# {glue:text}`worst` expert, {glue:text}`worst_gap:.2f`. The odds that turn ten answers into one need no calibrated members as long
+# On average the members say {glue:text}`said:.2f`, as smoothing asks of them. The mean gap is {glue:text}`gap:.2f`, and
+# largest for the {glue:text}`worst` expert: {glue:text}`worst_gap:.2f`. The odds that turn ten answers into one need no calibrated members as long
 # as all are bent alike. An expert that is bent in another way than the rest is believed too often or too seldom: this is what
 # the fusion can mend, and ten of a kind do not need.
 #
