@@ -47,7 +47,7 @@ truth = test.labels.numpy()
 # %% [markdown]
 # ## The question
 #
-# The teacher is ten networks, each of which knows one scene from the rest. It is better than a student. But it is ten
+# The teacher is ten networks, each of which knows one scene from the rest. On average it scores above the student. But it is ten
 # times as large, its members were trained for longer, and an average of *any* networks may beat each of them
 # {cite}`hansen1990neural`. So how much of the gain is owed to one-vs-all?
 #
