@@ -210,6 +210,13 @@ def over_seeds(values: list[float]) -> tuple[float | None, float | None]:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
+def verdict(low: float | None, high: float | None) -> str:
+    """What an interval of a difference says of zero, in words for a sentence."""
+    if low is None or np.isnan(low):
+        return "needs a second seed"
+    return "excludes zero" if low > 0 or high < 0 else "includes zero"
+
+
 def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Calibration:
     """Expected calibration error: mean |accuracy − confidence| over equal-width bins of confidence.
 

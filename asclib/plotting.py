@@ -73,6 +73,22 @@ def intervals(
     ax.set_ylim(len(names) - 0.5, -0.5)
 
 
+def differences(ax: Axes, names: Sequence[str], points: pd.DataFrame, label: str) -> None:
+    """Paired differences with both of their intervals, around a line at zero.
+
+    Args: names, of the rows; points, columns accuracy, accuracy_low and _high (over recordings, the
+        upper of each pair), seeds_low and _high (over seeds, the lower); label, of the axis.
+    """
+    for kind, colour, offset in (("accuracy", INK, -0.13), ("seeds", ACCENT, 0.13)):
+        intervals(
+            ax, names, points["accuracy"], points[f"{kind}_low"], points[f"{kind}_high"],
+            colour=colour, offset=offset,
+            label="over seeds" if kind == "seeds" else "over recordings",
+        )  # fmt: skip
+    ax.axvline(0, color=MUTED)
+    ax.set_xlabel(label)
+
+
 def critical_difference(ax: Axes, ranking: Ranking) -> None:
     """A critical-difference diagram (Demšar 2006): mean ranks, best on top, and who is level.
 

@@ -97,7 +97,6 @@ def _of(answers: dict, student: str, way: str, bits: int) -> list[np.ndarray]:
     return answers[student, way, None if way in ("float", "tuned") else bits]
 
 
-
 def _score(logits, clips) -> dict[str, float]:
     score = evaluate(probabilities(logits), clips, resamples=1).overall
     return {"accuracy": score.accuracy, "log_loss": score.log_loss}

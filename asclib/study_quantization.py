@@ -30,11 +30,10 @@ from asclib.quantization import (
 )
 from asclib.training import predict, probabilities
 
-CORRECTED = "corrected dynamic range"  # its biases made up for the rounding beforehand
-FILES = {
-    "dynamic range": ("dynamic_range", None),
-    CORRECTED: ("dynamic_range", None),
-    "full int8, min max": ("full_int8", "min_max"),
+FILES = {  # the kind, how its ranges are calibrated, and whether biases are corrected beforehand
+    "dynamic range": ("dynamic_range", None, False),
+    "corrected dynamic range": ("dynamic_range", None, True),
+    "full int8, min max": ("full_int8", "min_max", False),
 }
 CLIPS = 100  # to calibrate a file with
 SEEN = 400  # to correct biases by
@@ -87,9 +86,9 @@ def files(experiment: Experiment, net, x) -> dict[str, tuple[torch.Tensor, torch
     table, fit = experiment.table("fit"), experiment.clips("fit").x
     rows = calibration_rows(table, min(SEEN, len(table)))  # any first part of them is even as well
     made = {}
-    for name, (kind, method) in FILES.items():
+    for name, (kind, method, corrected) in FILES.items():
         given = Calibration(fit[rows[:CLIPS]], method) if method else None
-        exported = correct_biases(net, fit[rows]) if name == CORRECTED else net
+        exported = correct_biases(net, fit[rows]) if corrected else net
         with tempfile.TemporaryDirectory() as folder:
             file = LiteRT(export(exported, Path(folder, "net.tflite"), kind, calibration=given))
             lite = torch.from_numpy(file(x))
@@ -117,4 +116,3 @@ def _pooled(pairs: list[tuple], clips) -> dict[str, Any]:
         "as_float": float(np.mean(same)), "worst": min(same), "best": max(same),
         **paired(ours, base, clips),
     }  # fmt: skip
-

@@ -236,7 +236,6 @@ def _crossed(runs: list[Run], epochs: list[int], half: np.ndarray) -> Told:
     return Told(promise, probabilities(unknown), tuple(epochs))
 
 
-
 def systems(experiment: Experiment) -> dict[str, Told]:
     """Everything one seed has to tell."""
     runs = {name: run(experiment, name) for name in ARMS}

@@ -446,19 +446,20 @@ except AssertionError as error:
 # | [6 The student](06_student.ipynb) | how is a small network built and trained? |
 # | [7 The search for the architecture](07_architecture_search.ipynb) | why this network, and what does choosing add to a score? |
 # | [8 The teacher](08_teacher.ipynb) | how do ten networks become one teacher? |
-# | [9 Response distillation](10_response.ipynb) | what can be learned from soft answers? |
-# | [10 Between the sound and the answer](11_features.ipynb) | what from a teacher's maps? |
-# | [11 How clips lie to each other](12_relations.ipynb) | what from relations? |
-# | [12 Relations first, then answers](13_rrs.ipynb) | in which order, and is longer better? |
-# | [13 The same answers, read in other ways](14_answers.ipynb) | what else is in an answer? |
-# | [14 Somebody in between](15_assistants.ipynb) | does a go-between help? |
-# | [15 Quantisation](16_quantization.ipynb) | what is left in eight bits? |
-# | [16 Quantisation in training](17_qat.ipynb) | can a network learn to be rounded? |
-# | [17 Pruning](18_pruning.ipynb) | how small can it get? |
-# | [18 Complexity](19_complexity.ipynb) | what does a network cost? |
-# | [19 Four ways to fool oneself](20_slips.ipynb) | what does a slip promise, and what is true? |
-# | [20 The scoreboard](21_scoreboard.ipynb) | how good is everything, and how sure are we? |
-# | [21 What a training costs](22_training.ipynb) | how many trainings can one afford? |
+# | [9 Ten experts, or ten of a kind?](09_ensembles.ipynb) | does one-vs-all help, or is it the ten? |
+# | [10 Response distillation](10_response.ipynb) | what can be learned from soft answers? |
+# | [11 Between the sound and the answer](11_features.ipynb) | what from a teacher's maps? |
+# | [12 How clips lie to each other](12_relations.ipynb) | what from relations? |
+# | [13 Relations first, then answers](13_rrs.ipynb) | in which order, and is longer better? |
+# | [14 The same answers, read in other ways](14_answers.ipynb) | what else is in an answer? |
+# | [15 Somebody in between](15_assistants.ipynb) | does a go-between help? |
+# | [16 Quantisation](16_quantization.ipynb) | what is left in eight bits? |
+# | [17 Quantisation in training](17_qat.ipynb) | can a network learn to be rounded? |
+# | [18 Pruning](18_pruning.ipynb) | how small can it get? |
+# | [19 Complexity](19_complexity.ipynb) | what does a network cost? |
+# | [20 Four ways to fool oneself](20_slips.ipynb) | what does a slip promise, and what is true? |
+# | [21 The scoreboard](21_scoreboard.ipynb) | how good is everything, and how sure are we? |
+# | [22 What a training costs](22_training.ipynb) | how many trainings can one afford? |
 #
 # Each chapter can be opened first: what it needs and does not find, it
 # builds.

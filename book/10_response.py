@@ -454,20 +454,11 @@ columns = ["accuracy", "accuracy_low", "accuracy_high",
 gaps = 100 * differences.loc[pairs, columns].astype(float)
 titles = [f"{system} − {base}" for system, base in pairs]
 figure, ax = plt.subplots(figsize=(7, 2.6))
-for kind, shift, colour in (("accuracy", -0.1, plotting.INK),
-                            ("seeds", 0.1, plotting.ACCENT)):
-    plotting.intervals(ax, titles, gaps["accuracy"], gaps[f"{kind}_low"],
-                       gaps[f"{kind}_high"], colour=colour, offset=shift)
-ax.axvline(0, color=plotting.MUTED)
-ax.set(xlabel="difference of macro accuracy (points)")
+plotting.differences(ax, titles, gaps, "difference of macro accuracy (points)")
 plotting.show(figure)
 
 # %%
-def verdict(low, high):
-    if np.isnan(low):
-        return "unknown with one seed"
-    return "excludes zero" if low > 0 or high < 0 else "includes zero"
-
+from asclib.evaluation import verdict
 
 for name, pair in zip(("kd", "faithful", "slip"), pairs, strict=True):
     row = gaps.loc[pair]

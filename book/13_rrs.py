@@ -312,21 +312,15 @@ gaps.rename("rrs − {}".format).round(2)
 
 # %% mystnb={"figure": {"name": "fig-rrs-study", "caption": "Study, embedded corpus: RRS minus each other system, macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower). The rows response_twice and response_long are the controls of equal length."}, "image": {"alt": "Six rows, one for each system RRS is compared with, each with a pair of dots and horizontal interval bars around a vertical line at zero."}}
 figure, ax = plt.subplots(figsize=(7, 3.2))
-for low, shift, colour in (("clips_low", -0.1, plotting.INK),
-                           ("low", 0.1, plotting.ACCENT)):
-    ends = gaps[low], gaps[low.replace("low", "high")]
-    plotting.intervals(ax, gaps.index.map("rrs − {}".format), gaps["mean"],
-                       *ends, colour=colour, offset=shift)
-ax.axvline(0, color=plotting.MUTED)
-ax.set(xlabel="difference of macro accuracy (points)")
+names = {"mean": "accuracy", "low": "seeds_low", "high": "seeds_high",
+         "clips_low": "accuracy_low", "clips_high": "accuracy_high"}
+plotting.differences(ax, gaps.index.map("rrs − {}".format),
+                     gaps.rename(columns=names),
+                     "difference of macro accuracy (points)")
 plotting.show(figure)
 
 # %%
-def verdict(low, high):
-    if np.isnan(low):
-        return "needs a second seed"
-    return "excludes zero" if low > 0 or high < 0 else "includes zero"
-
+from asclib.evaluation import verdict
 
 for base, row in gaps.iterrows():
     seeds = verdict(row["low"], row["high"])

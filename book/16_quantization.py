@@ -38,7 +38,7 @@ import pandas as pd
 import torch
 from myst_nb import glue
 
-from asclib import plotting, quantization, store
+from asclib import evaluation, plotting, quantization, store
 from asclib.experiment import Experiment
 from asclib.training import macro_accuracy, predict
 
@@ -583,20 +583,15 @@ int8 = 100 * int8[[*columns, "seeds_low", "seeds_high"]].astype(float)
 row = int8.loc["rrs"].round(2).to_dict()
 for key, value in row.items():
     glue(f"rrs_{key}", value, display=False)
-clear = row["accuracy_low"] > 0 or row["accuracy_high"] < 0
-verdict = "excludes zero" if clear else "includes zero"
-glue("rrs_verdict", verdict, display=False)
+said = evaluation.verdict(row["accuracy_low"], row["accuracy_high"])
+glue("rrs_verdict", said, display=False)
 largest = round(float(int8["accuracy"].abs().max()), 2)
 glue("largest", largest, display=False)
 
 # %% mystnb={"figure": {"name": "fig-int8-study", "caption": "Study, embedded corpus: macro accuracy of each 8-bit student minus its 32-bit original, with 95 % intervals over test recordings, all seeds pooled (upper of each pair), and over seeds (lower)."}, "image": {"alt": "A pair of dots with horizontal interval bars for each student, around a vertical line at zero."}}
 figure, ax = plt.subplots(figsize=(7, 3.4))
-for kind, shift, colour in (("accuracy", -0.12, plotting.INK),
-                            ("seeds", 0.12, plotting.ACCENT)):
-    plotting.intervals(ax, int8.index, int8["accuracy"], int8[f"{kind}_low"],
-                       int8[f"{kind}_high"], colour=colour, offset=shift)
-ax.axvline(0, color=plotting.MUTED)
-ax.set(xlabel="8-bit minus 32-bit, macro accuracy (points)")
+plotting.differences(ax, int8.index, int8,
+                     "8-bit minus 32-bit, macro accuracy (points)")
 plotting.show(figure)
 
 # %% [markdown]

@@ -285,20 +285,15 @@ mean = runs.groupby(["student", "bits", "way"])["accuracy"].mean()
 table = pd.DataFrame(study["differences"])
 gain = table[(table["system"] == "aware") & (table["base"] != "float")]
 shown = gain[gain["base"] == "tuned, rounded"]
+columns = ["accuracy", "accuracy_low", "accuracy_high",
+           "seeds_low", "seeds_high"]
 names = [f"{row.student}, {row.bits} bits" for row in shown.itertuples()]
 figure, ax = plt.subplots(figsize=(7, 3.2))
-for kind, shift, colour in (("accuracy", -0.12, plotting.INK),
-                            ("seeds", 0.12, plotting.ACCENT)):
-    low, high = 100 * shown[f"{kind}_low"], 100 * shown[f"{kind}_high"]
-    plotting.intervals(ax, names, 100 * shown["accuracy"], low, high,
-                       colour=colour, offset=shift)
-ax.axvline(0, color=plotting.MUTED)
-ax.set(xlabel="aware minus tuned and rounded (points)")
+plotting.differences(ax, names, 100 * shown[columns],
+                     "aware minus tuned and rounded (points)")
 plotting.show(figure)
 
 # %%
-columns = ["accuracy", "accuracy_low", "accuracy_high",
-           "seeds_low", "seeds_high"]
 rows = gain.set_index(["student", "bits", "base"])[columns] * 100
 for student in students:
     for base, word in (("rounded", "ptq"), ("tuned, rounded", "control")):

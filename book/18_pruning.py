@@ -190,23 +190,15 @@ plotting.show(figure)
 # Does the teacher heal better? The difference, share by share, with both of its uncertainties:
 
 # %% mystnb={"figure": {"name": "fig-healers", "caption": "Study, embedded corpus: accuracy healed by the teacher minus accuracy healed on labels, with 95 % intervals over test recordings, all seeds pooled (upper of each pair), and over seeds (lower)."}, "image": {"alt": "Pairs of dots with horizontal interval bars for each share and method, around a vertical line at zero."}}
-def pairs_of_intervals(rows, label):
-    """Both 95 % intervals of paired differences, in points."""
-    figure, ax = plt.subplots(figsize=(7, 0.5 * len(rows) + 0.8))
-    for kind, shift, colour in (("accuracy", -0.12, plotting.INK),
-                                ("seeds", 0.12, plotting.ACCENT)):
-        low, high = 100 * rows[f"{kind}_low"], 100 * rows[f"{kind}_high"]
-        plotting.intervals(ax, rows.index, 100 * rows["accuracy"], low, high,
-                           colour=colour, offset=shift)
-    ax.axvline(0, color=plotting.MUTED)
-    ax.set(xlabel=label)
-    plotting.show(figure)
-
-
+columns = ["accuracy", "accuracy_low", "accuracy_high",
+           "seeds_low", "seeds_high"]
 gain = pd.DataFrame(study["differences"])
 gain.index = [f"{100 * row.share:.0f} %, {row.method.replace('_', '-')}"
               for row in gain.itertuples()]
-pairs_of_intervals(gain, "teacher minus labels (points)")
+figure, ax = plt.subplots(figsize=(7, 0.5 * len(gain) + 0.8))
+plotting.differences(ax, gain.index, 100 * gain[columns].astype(float),
+                     "teacher minus labels (points)")
+plotting.show(figure)
 
 # %%
 def verdict(rows):
@@ -221,8 +213,6 @@ for word, where in verdict(gain):
     glue(f"teacher_{word}", where, display=False)
 size = shown.groupby("share")["bytes"].mean()
 glue("tenth_bytes", round(100 * size[0.1] / size[1.0]), display=False)
-columns = ["accuracy", "accuracy_low", "accuracy_high",
-           "seeds_low", "seeds_high"]
 (100 * gain[columns].astype(float)).round(1)
 
 # %% [markdown]
@@ -241,7 +231,10 @@ rivals.index = [
     f"{100 * row.share:.0f} %, {row.method.replace('_', '-')}, {row.healed}"
     + ("" if row.base_share == 1.0 else ", minus one-shot")
     for row in rivals.itertuples()]
-pairs_of_intervals(rivals, "difference of accuracy (points)")
+figure, ax = plt.subplots(figsize=(7, 0.5 * len(rivals) + 0.8))
+plotting.differences(ax, rivals.index, 100 * rivals[columns].astype(float),
+                     "difference of accuracy (points)")
+plotting.show(figure)
 
 # %%
 whole = rivals["base_share"] == 1.0

@@ -43,10 +43,10 @@ from myst_nb import glue
 from scipy import stats
 
 from asclib import ranking
-from asclib.evaluation import calibration, compare, evaluate
+from asclib.evaluation import calibration, compare, evaluate, verdict
 from asclib.experiment import Experiment
-from asclib.plotting import ACCENT, INK, MUTED, confusion, intervals, show
-from asclib.plotting import use_style
+from asclib.plotting import ACCENT, INK, MUTED, confusion, differences
+from asclib.plotting import intervals, show, use_style
 from asclib.quantization import agreement, simulate
 from asclib.store import results
 from asclib.training import predict
@@ -193,16 +193,11 @@ def against(base, names):
 
 against("student", others)
 
-# %% mystnb={"figure": {"name": "fig-differences", "caption": "Macro accuracy minus that of the student alone, in percentage points, embedded corpus. Upper interval of each pair: over recordings; lower: over seeds."}, "image": {"alt": "Dots with two intervals each, one row for each system, around a dashed vertical line at zero."}}
+# %% mystnb={"figure": {"name": "fig-differences", "caption": "Macro accuracy minus that of the student alone, in percentage points, embedded corpus. Upper interval of each pair: over recordings; lower: over seeds."}, "image": {"alt": "Dots with two intervals each, one row for each system, around a vertical line at zero."}}
 d = points.loc[[(name, "student") for name in others]]
 names = [labels[name] for name in others]
 fig, ax = plt.subplots(figsize=(7.5, 4.2))
-intervals(ax, names, d["accuracy"], d["accuracy_low"], d["accuracy_high"],
-          colour=INK, offset=-0.15, label="over recordings")
-intervals(ax, names, d["accuracy"], d["seeds_low"], d["seeds_high"],
-          colour=ACCENT, offset=0.15, label="over seeds")
-ax.axvline(0, color=MUTED, ls="--")
-ax.set_xlabel("difference to the student alone (points)")
+differences(ax, names, d, "difference to the student alone (points)")
 ax.legend(fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 show(fig)
 
@@ -221,11 +216,7 @@ def tell(name, base, key):
     for column in ("accuracy", *ends):
         glue(f"{key}_{column}", float(row[column]), display=False)
     for kind, low, high in (("recordings", *ends[:2]), ("seeds", *ends[2:])):
-        clear = row[low] > 0 or row[high] < 0
-        words = "excludes zero" if clear else "includes zero"
-        if pd.isna(row[low]):
-            words = "needs a second seed"
-        glue(f"{key}_{kind}", words, display=False)
+        glue(f"{key}_{kind}", verdict(row[low], row[high]), display=False)
 
 
 tell("rrs", "student", "rrs")

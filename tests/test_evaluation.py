@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss
 
-from asclib.evaluation import calibration, compare, evaluate
+from asclib.evaluation import calibration, compare, evaluate, verdict
 from asclib.settings import DEVICES, SCENES, UNSEEN_DEVICES
 
 
@@ -286,3 +286,9 @@ def test_calibration_error_of_a_calibrated_and_of_an_overconfident_system():
 def test_calibration_refuses_labels_that_do_not_fit():
     with pytest.raises(ValueError, match="3 rows of probabilities"):
         calibration(np.full((3, 10), 0.1), np.zeros(4, int))
+
+
+def test_a_verdict_names_the_side_of_zero_only_where_there_is_an_interval():
+    assert verdict(0.1, 0.3) == verdict(-0.3, -0.1) == "excludes zero"
+    assert verdict(-0.1, 0.3) == verdict(0.0, 0.3) == "includes zero"
+    assert verdict(None, None) == verdict(float("nan"), float("nan")) == "needs a second seed"

@@ -62,6 +62,18 @@ def test_every_notebook_of_the_book_is_a_chapter_with_a_source() -> None:
     assert found == set(CHAPTERS) == set(book.BOOK.glob("[0-9]*.py"))
 
 
+@pytest.mark.parametrize(
+    "page, row, first",
+    [("index.md", r"^\| (\d+) \| \[.*?\]\((\w+)\.ipynb\)", 1),
+     ("01_challenge.py", r"^# \| \[(\d+) .*?\]\((\w+)\.ipynb\)", 2)],
+)  # fmt: skip
+def test_lists_of_chapters_name_each_with_its_number(page: str, row: str, first: int) -> None:
+    listed = re.findall(row, (book.BOOK / page).read_text(), re.MULTILINE)
+    wanted = [path.stem for path in CHAPTERS[first - 1 :]]
+    assert listed == [(str(number), name) for number, name in enumerate(wanted, first)]
+    assert all(int(name[:2]) == int(number) for number, name in listed)
+
+
 def test_the_pair_has_the_same_content(source: Path, notebook: NotebookNode) -> None:
     assert content(notebook) == content(jupytext.read(source)), "run `make outputs`"
 

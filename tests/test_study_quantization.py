@@ -22,7 +22,8 @@ REAL = os.environ.get("ASCLIB_REAL_SOUNDS", "absent")
 def test_the_calibration_curve_is_that_of_the_simulation(tiny, monkeypatch):
     monkeypatch.setattr(study_quantization, "NUMBERS", (2, 5))
     monkeypatch.setattr(study_quantization, "DRAWS", 2)
-    monkeypatch.setattr(study_quantization, "FILES", {"dynamic range": ("dynamic_range", None)})
+    files = {"corrected dynamic range": ("dynamic_range", None, True)}
+    monkeypatch.setattr(study_quantization, "FILES", files)
     found = study_quantization.quantization([tiny])
     net, test, fit = tiny.student(), tiny.clips("test"), tiny.clips("fit")
     logits = predict(net, test.x)
