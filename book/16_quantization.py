@@ -608,7 +608,8 @@ plotting.show(figure)
 # ## Takeaways
 # * A quantised number is an integer, a scale and a zero point; the error is half a step at the most.
 # * Weights: symmetric, one scale per output channel. Activations: asymmetric, one range per clip.
-# * Rounding errors add up where an input has a mean. Kernels that keep their sum shift nothing.
+# * Rounding errors add up where an input has a mean. Kernels that keep their sum shift little, and biases
+#   take back the rest.
 # * A simulation is checked against the file that it stands for, by agreement on every clip.
 # * The weights fill the file. Eight bits change few answers; with few bits the curve breaks.
 # * Dynamic range keeps activations in float. It is small, needs no sample clips, and does not run under
