@@ -97,6 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
     against.set_defaults(run=_comparison)
     against.add_argument("--systems", nargs="+", metavar="NAME[:TIMES]",
                          default=[f"{name}:{times}" for name, times in SYSTEMS])  # fmt: skip
+    against.add_argument("--weights", type=Path, default=PROJECT / "results" / "weights.json",
+                         help="what `weights` wrote")  # fmt: skip
     for command in (found, against, board):
         command.add_argument("--teachers", type=Path, default=TEACHERS, help="a folder")
     defaults = (
@@ -193,7 +195,12 @@ def _comparison(options: argparse.Namespace) -> None:
     teachers = _given(options)
     names = [text.partition(":") for text in options.systems]
     systems = [System(name, int(times or 1)) for name, _, times in names]
-    factors = json.loads((options.output.parent / "weights.json").read_text())["factors"]
+    if not options.weights.is_file():
+        raise FileNotFoundError(
+            f"no weights in {options.weights}: run python -m asclib.study weights first, "
+            "or name its output with --weights"
+        )
+    factors = json.loads(options.weights.read_text())["factors"]
     made_with = provenance(Experiment(options.profile, options.data_root), tuple(TECHNIQUES))
     made_with |= {"teachers": [path.name for path in teachers], "factors": factors}
     for seed in options.seeds:

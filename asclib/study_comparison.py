@@ -4,6 +4,10 @@
     python -m asclib.study weights
     python -m asclib.study comparison --seeds 0 1 2
 
+A few cells of the table again, elsewhere, with the committed weights and teachers:
+
+    python -m asclib.study comparison --seeds 0 --systems student response rrs --output again.json
+
 `teachers` keeps trained teachers in `results/teachers/`, so that whoever repeats a cell of the
 comparison need not train ten members first. A student of seed s learns from teacher
 s modulo their number. Techniques of two stages share the epochs of one: nothing is better for

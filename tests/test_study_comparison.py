@@ -43,7 +43,8 @@ def teachers(where):
 
 
 def compare(where, seed, *systems):
-    study(where, "comparison", *teachers(where), "--seeds", seed, "--systems", *systems)
+    options = ("--weights", str(where / "weights.json"), "--seeds", seed, "--systems", *systems)
+    study(where, "comparison", *teachers(where), *options)
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: f"{system.name} x {system.times}")
@@ -117,6 +118,11 @@ def test_runs_of_other_settings_are_refused_and_lose_nothing(folder, monkeypatch
 def test_without_a_teacher_the_command_says_which_to_run_first(tmp_path):
     with pytest.raises(FileNotFoundError, match="run python -m asclib.study teachers first"):
         main(["weights", "--teachers", str(tmp_path), "--output", str(tmp_path / "weights.json")])
+
+
+def test_without_weights_the_command_says_which_to_run_first(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="run python -m asclib.study weights first"):
+        study(folder, "comparison", *teachers(folder), "--weights", str(tmp_path / "none.json"))
 
 
 def test_the_budget_of_a_student_is_looked_for_on_validation_clips(folder, monkeypatch):
