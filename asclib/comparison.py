@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asclib.evaluation import paired
+from asclib.evaluation import over_seeds, paired
 from asclib.ranking import holm, paired_test
 from asclib.settings import SCENES
 from asclib.store import PROJECT
 
 CLIPS = ("scene", "device", "recording")  # what scores ask of a test clip
+POINTS = ("accuracy", "accuracy_low", "accuracy_high", "seeds_low", "seeds_high")  # of a difference
 SCORES = ("accuracy", "log_loss", "unseen_accuracy", "calibration_error")
 
 
@@ -94,30 +95,59 @@ class Results:
         means.insert(2, "accuracy_sd", groups["accuracy"].std())
         return means
 
-    def against(self, base: str, times: int = 1) -> pd.DataFrame:
-        """Every other system minus one base, paired over the seeds that both were trained with.
+    def tests(
+        self,
+        base: str,
+        score: str = "accuracy",
+        times: int = 1,
+        rivals: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Other systems minus one base in one score, paired over the seeds both were trained with.
 
-        Args: base, times: a system of at least three seeds; its rivals have the same times.
-        Returns: by system: the number of seeds; the mean difference of macro accuracy with its 95 %
-            intervals over recordings (`accuracy_low`, `_high`) and over seeds (`seeds_low`,
-            `_high`); `p_value` over seeds and `p_holm`, corrected for the number of rivals; and
-            the `effect` in standard deviations over seeds.
+        Args: base, times: a system of at least three seeds; score, one of SCORES; rivals, those
+            with the same times to set against the base, all that there are unless named.
+        Returns: by system, those with fewer than three common seeds left out: the number of seeds;
+            the mean `difference` with its 95 % interval over seeds (`seeds_low`, `_high`);
+            `p_value` over seeds, and `p_holm`, corrected for the number of rivals; and the
+            `effect` in standard deviations over seeds.
+        Raises: ValueError when no rival has three seeds in common with the base.
         """
-        rivals = self.runs.query("times == @times and system != @base")["system"].unique()
+        if rivals is None:
+            rivals = self.runs.query("times == @times and system != @base")["system"].unique()
         rows = {}
         for name in rivals:
-            seeds = sorted({*self.seeds(name, times)} & {*self.seeds(base, times)})
+            seeds = self._common(name, base, times)
             if len(seeds) < 3:
                 continue
-            ours, theirs = (self.probabilities(one, seeds, times) for one in (name, base))
-            difference = paired(ours, theirs, self.clips)
-            test = paired_test(*(self._accuracy(one, seeds, times) for one in (name, base)))
-            keys = ("accuracy", "accuracy_low", "accuracy_high", "seeds_low", "seeds_high")
-            rows[name] = {"seeds": len(seeds), **{key: difference[key] for key in keys},
-                          "p_value": test["p_value"], "effect": test["effect"]}  # fmt: skip
-        table = pd.DataFrame(rows).T.infer_objects()
-        table.insert(7, "p_holm", holm(table["p_value"].astype(float)))
+            ours, theirs = (
+                self._rows(one, times).set_index("seed")[score].loc[seeds].to_numpy(float)
+                for one in (name, base)
+            )
+            low, high = over_seeds((ours - theirs).tolist())
+            rows[name] = {"seeds": len(seeds), "seeds_low": low, "seeds_high": high,
+                          **paired_test(ours, theirs)}  # fmt: skip
+        if not rows:
+            raise ValueError(f"no system shares three seeds with {base} (epochs times {times})")
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table["p_holm"] = holm(table["p_value"])
         return table
+
+    def against(
+        self, base: str, times: int = 1, rivals: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """`tests` of macro accuracy, with the 95 % interval over test recordings beside it.
+
+        Returns: what `tests` does, the difference as `accuracy` and its interval over recordings as
+            `accuracy_low` and `accuracy_high`.
+        """
+        table = self.tests(base, "accuracy", times, rivals)
+        for name in table.index:
+            seeds = self._common(name, base, times)
+            ours, theirs = (self.probabilities(one, seeds, times) for one in (name, base))
+            found = paired(ours, theirs, self.clips)
+            for key in ("accuracy", "accuracy_low", "accuracy_high"):
+                table.loc[name, key] = found[key]
+        return table[["seeds", *POINTS, "p_value", "p_holm", "effect"]]
 
     def losses(self, names: Sequence[str], times: int = 1) -> pd.DataFrame:
         """The log loss of each test recording and system, a mean over its clips and the seeds.
@@ -134,5 +164,5 @@ class Results:
     def _rows(self, name: str, times: int) -> pd.DataFrame:
         return self.runs[(self.runs["system"] == name) & (self.runs["times"] == times)]
 
-    def _accuracy(self, name: str, seeds: Sequence[int], times: int) -> np.ndarray:
-        return self._rows(name, times).set_index("seed")["accuracy"].loc[list(seeds)].to_numpy()
+    def _common(self, name: str, base: str, times: int) -> list[int]:
+        return sorted({*self.seeds(name, times)} & {*self.seeds(base, times)})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asclib.comparison import Results, condensed, restored
-from asclib.evaluation import evaluate, paired
+from asclib.evaluation import evaluate, over_seeds, paired
 from asclib.ranking import holm
 from asclib.settings import SCENES
 
@@ -37,7 +37,8 @@ def made(tmp_path_factory):
             kept.append(condensed(p, truth))
             accuracy = evaluate(p, clips, resamples=1).overall.accuracy
             rows.append({"system": name, "times": 1, "seed": seed, "accuracy": accuracy,
-                         "log_loss": 1.0, "unseen_accuracy": accuracy, "calibration_error": 0.1})
+                         "log_loss": 1 - accuracy, "unseen_accuracy": accuracy,
+                         "calibration_error": 0.1 * accuracy**2})
     path = tmp_path_factory.mktemp("results") / "comparison.json"
     arrays = {key: np.stack([one[key] for one in kept]) for key in kept[0]}
     np.savez(path.with_suffix(".npz"), **arrays, **{c: clips[c].to_numpy(str) for c in clips})
@@ -66,8 +67,31 @@ def test_systems_are_set_against_the_base_on_common_seeds(made):
         [evaluate(p, clips, resamples=1).overall.accuracy for p in one] for one in (ours, base)
     ]
     assert table.loc["response", "p_value"] == pytest.approx(stats.ttest_rel(*scores).pvalue)
-    np.testing.assert_allclose(table["p_holm"].astype(float), holm(table["p_value"].astype(float)))
+    np.testing.assert_allclose(table["p_holm"], holm(table["p_value"]))
     assert table.loc["response", "effect"] > 1
+
+
+@pytest.mark.parametrize("score", ["accuracy", "log_loss", "calibration_error"])
+def test_any_score_is_tested_over_seeds(made, score):
+    results, _, _ = made
+    runs = results.runs.pivot(index="seed", columns="system", values=score)
+    difference = (runs["response"] - runs["student"]).to_numpy()
+    row = results.tests("student", score).loc["response"]
+    assert row["difference"] == pytest.approx(difference.mean())
+    assert (row["seeds_low"], row["seeds_high"]) == pytest.approx(over_seeds(difference.tolist()))
+    assert row["p_value"] == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
+
+
+def test_a_base_of_few_seeds_is_refused_by_name(made):
+    with pytest.raises(ValueError, match="no system shares three seeds with ofd"):
+        made[0].tests("ofd")
+
+
+def test_a_correction_is_for_the_rivals_that_were_named(made):
+    results, _, _ = made
+    both, one = results.against("student"), results.against("student", rivals=["rrs"])
+    assert list(one.index) == ["rrs"]
+    assert one.loc["rrs", "p_holm"] == one.loc["rrs", "p_value"] == both.loc["rrs", "p_value"]
 
 
 def test_losses_are_those_of_whole_recordings(made):
