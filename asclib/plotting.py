@@ -12,6 +12,7 @@ import seaborn as sns
 from IPython.display import HTML, Audio
 from matplotlib.axes import Axes
 
+from asclib.comparison import POINTS, Results
 from asclib.embedding import planes, purities
 from asclib.ranking import Ranking, groups
 from asclib.settings import DEVICES, SCENES
@@ -87,6 +88,21 @@ def differences(ax: Axes, names: Sequence[str], points: pd.DataFrame, label: str
         )  # fmt: skip
     ax.axvline(0, color=MUTED)
     ax.set_xlabel(label)
+
+
+def study_gains(*techniques: str) -> pd.DataFrame:
+    """Draw each technique minus the student alone, as the committed comparison has it.
+
+    Returns: `asclib.comparison.Results.against`, differences and intervals in points.
+    """
+    gains = Results().against("student", rivals=techniques)
+    gains[list(POINTS)] *= 100
+    figure, ax = plt.subplots(figsize=(6.5, 0.7 + 0.48 * len(gains)))
+    names = [name.replace("_", " ") for name in gains.index]
+    differences(ax, names, gains, "technique minus student (points)")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=8)
+    show(figure)
+    return gains
 
 
 def critical_difference(ax: Axes, ranking: Ranking) -> None:

@@ -1,6 +1,6 @@
 """What an epoch of distillation costs beside a plain one, for every technique of the library.
 
-    python -m benchmarks.distillation            twenty minutes; writes results/distillation.json
+    python -m benchmarks.distillation            ten minutes; writes results/distillation.json
     python -m benchmarks.distillation --quick    a few minutes; writes nothing
 
 Run it on an idle machine. The aim: 1.15 plain epochs at the most, since the teacher has answered
@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PROJECT / "results" / "distillation.json")
     options = parser.parse_args()
     os.environ["ASCLIB_PROGRESS"] = os.devnull
-    clips, repeats = (128, 2) if options.quick else (640, 9)
+    clips, repeats = (128, 2) if options.quick else (640, 5)
     results = {
         "processor": processor(), "device": str(training.device()), "aim": AIM,
         "versions": {"torch": version("torch").partition("+")[0]},

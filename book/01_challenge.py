@@ -233,7 +233,7 @@ show(fig)
 
 # %% [markdown]
 # The student's activations take as much memory as its weights, and no
-# challenge rule counts them. [The complexity chapter](19_complexity.ipynb)
+# challenge rule counts them. [The complexity chapter](20_complexity.ipynb)
 # does.
 #
 # ## How a system is scored
@@ -301,7 +301,7 @@ show(fig)
 # One confident mistake costs the bold system more than all its confident
 # hits bring. Accuracy cannot see this; log loss can. The 2022 ranking went
 # by log loss, and calibration comes back in
-# [the scoreboard](21_scoreboard.ipynb).
+# [the scoreboard](22_scoreboard.ipynb).
 #
 # ### How sure may we be?
 #
@@ -453,13 +453,14 @@ except AssertionError as error:
 # | [13 Relations first, then answers](13_rrs.ipynb) | in which order, and is longer better? |
 # | [14 The same answers, read in other ways](14_answers.ipynb) | what else is in an answer? |
 # | [15 Somebody in between](15_assistants.ipynb) | does a go-between help? |
-# | [16 Quantisation](16_quantization.ipynb) | what is left in eight bits? |
-# | [17 Quantisation in training](17_qat.ipynb) | can a network learn to be rounded? |
-# | [18 Pruning](18_pruning.ipynb) | how small can it get? |
-# | [19 Complexity](19_complexity.ipynb) | what does a network cost? |
-# | [20 Four ways to fool oneself](20_slips.ipynb) | what does a slip promise, and what is true? |
-# | [21 The scoreboard](21_scoreboard.ipynb) | how good is everything, and how sure are we? |
-# | [22 What a training costs](22_training.ipynb) | how many trainings can one afford? |
+# | [16 All techniques, compared](16_comparison.ipynb) | which technique helps, and is RRS better or only longer? |
+# | [17 Quantisation](17_quantization.ipynb) | what is left in eight bits? |
+# | [18 Quantisation in training](18_qat.ipynb) | can a network learn to be rounded? |
+# | [19 Pruning](19_pruning.ipynb) | how small can it get? |
+# | [20 Complexity](20_complexity.ipynb) | what does a network cost? |
+# | [21 Four ways to fool oneself](21_slips.ipynb) | what does a slip promise, and what is true? |
+# | [22 The scoreboard](22_scoreboard.ipynb) | how good is everything, and how sure are we? |
+# | [23 What a training costs](23_training.ipynb) | how many trainings can one afford? |
 #
 # Each chapter can be opened first: what it needs and does not find, it
 # builds.

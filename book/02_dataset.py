@@ -518,7 +518,7 @@ plotting.show(fig)
 # Four targets were set for it, so that it would be neither a toy nor hopeless; the third is measured
 # on two systems. The table compares them with what was measured on its test split at study size. `met`
 # looks at the estimate; the interval says how far other test recordings might move it. The networks are
-# those of [the scoreboard](21_scoreboard.ipynb).
+# those of [the scoreboard](22_scoreboard.ipynb).
 
 # %%
 board = results("scoreboard")

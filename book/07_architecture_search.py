@@ -130,7 +130,7 @@ glue("net_outside", float(100 * (over | large).mean()), display=False)
 #
 # Arithmetic can be wrong about a network. So each point that passes is also built on torch's *meta*
 # device, where tensors have a shape and no content, and counted by the counter of
-# [the complexity chapter](19_complexity.ipynb). If the two disagreed, the search would stop.
+# [the complexity chapter](20_complexity.ipynb). If the two disagreed, the search would stop.
 
 # %%
 with torch.device("meta"):

@@ -363,7 +363,7 @@ for name in ("our teacher.train()", "torch's own train()"):
 # ## Too large to enter
 #
 # What does the teacher cost, and would it be allowed to enter? We count both as
-# [the chapter on complexity](19_complexity.ipynb) explains, at one byte per parameter.
+# [the chapter on complexity](20_complexity.ipynb) explains, at one byte per parameter.
 
 # %%
 networks = {"student": TMSIC(), "one member": TMSIC(2), "teacher": teacher}

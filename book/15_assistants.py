@@ -35,11 +35,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from myst_nb import glue
 
 from asclib import plotting
 from asclib.complexity import LIMITS, complexity
 from asclib.distillation import TECHNIQUES, losses
-from asclib.evaluation import compare, evaluate
+from asclib.evaluation import compare, evaluate, verdict
 from asclib.experiment import ASSISTANT, Experiment
 from asclib.networks import TMSIC, WIDTHS
 from asclib.training import predict
@@ -316,6 +317,25 @@ assert purity["purity"].between(0, 100).all()
 purity.round(1)
 
 # %% [markdown]
+# ### Over several seeds
+#
+# The study gave every technique three seeds or more, as many epochs as the student alone, and a weight chosen on
+# validation clips. The assistant took epochs of its own, which the rows below do not count.
+# [All techniques, compared](16_comparison.ipynb) has the rules, and the correction for their number.
+
+# %% mystnb={"figure": {"name": "fig-chain-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Four rows, two techniques directly and through an assistant, with two dots and two intervals around a vertical line at zero."}}
+gains = plotting.study_gains(
+    "response", "assisted", "fitnets", "assisted_fitnets")
+for name, row in gains.iterrows():
+    glue(f"chain_{name}", float(row["accuracy"]), display=False)
+    glue(f"chain_{name}_seeds", verdict(
+        row["seeds_low"], row["seeds_high"]), display=False)
+
+# %% [markdown]
+# Response directly gains {glue:text}`chain_response:+.1f` points (the interval over seeds {glue:text}`chain_response_seeds`), through the
+# assistant {glue:text}`chain_assisted:+.1f` ({glue:text}`chain_assisted_seeds`); FitNets' hint directly {glue:text}`chain_fitnets:+.1f`
+# ({glue:text}`chain_fitnets_seeds`), through the assistant {glue:text}`chain_assisted_fitnets:+.1f` ({glue:text}`chain_assisted_fitnets_seeds`).
+#
 # ## Takeaways
 # * An assistant is a network between teacher and student in size, taught by the one to teach the other.
 # * Where models share their features, a finished assistant changes nothing, and an unfinished one harms.
@@ -350,4 +370,5 @@ purity.round(1)
 # :::
 #
 # ## What is next
-# [Eight bits are enough](16_quantization.ipynb): the student, whoever taught it, goes onto the chip.
+# [All techniques, compared](16_comparison.ipynb): which of them help, over
+# several seeds and with the same teachers for all.

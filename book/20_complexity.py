@@ -174,7 +174,7 @@ for bits in (32, 16, 8):
 
 # %% [markdown]
 # In float32 the student does not fit; in 16 bits it does.
-# [Quantisation](16_quantization.ipynb) brings it to eight.
+# [Quantisation](17_quantization.ipynb) brings it to eight.
 #
 # ## Activation memory
 #
@@ -443,13 +443,14 @@ published = pd.DataFrame(
     ],
     columns=["system (TAU)", "accuracy", "macs", "parameters"],
 )
-published.set_index("system (TAU)")
+costs = published[["macs", "parameters"]].map("{:,}".format)
+published.assign(**costs).set_index("system (TAU)")
 
 # %% [markdown]
 # Then **ours**, on the embedded corpus: the students and the teacher of
-# [the scoreboard](21_scoreboard.ipynb) in eight bits, and
-# [the pruned students](18_pruning.ipynb) of the smaller quick profile before
-# rounding.
+# [the scoreboard](22_scoreboard.ipynb) in eight bits. The figure below adds
+# [the pruned students](19_pruning.ipynb) of the smaller quick profile, before
+# rounding; their table is in that chapter.
 
 # %%
 board = store.results("scoreboard")["pooled"]
@@ -465,7 +466,8 @@ rows += [("quick", f"{100 * share:.0f} %, {method}, {healed}",
          for (method, share, healed), row in cut.iterrows()]
 columns = ["profile", "system", "accuracy", "macs", "parameters"]
 ours = pd.DataFrame(rows, columns=columns).set_index("system")
-ours.astype({"macs": int, "parameters": int}).round(1)
+shown = ours.query("profile == 'study'").sort_values("accuracy").round(1)
+shown.assign(**shown[["macs", "parameters"]].map("{:,.0f}".format))
 
 # %% mystnb={"figure": {"name": "fig-plane", "caption": "Accuracy against MACs; the area of a circle is the bytes at one byte a parameter. Left, ours on the embedded corpus at two sizes, not to be compared with each other (study: students in eight bits, and the teacher; quick: pruned students). Right, published results on TAU's evaluation sets, which are other data and not results of this book. Dashed, the limit of 30 million MACs."}, "image": {"alt": "Two panels of circles over MACs on a logarithmic axis; on the left a column of students, a large circle for the teacher far right, and pruned networks down to two million MACs; on the right five labelled circles just below the dashed limit."}}
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), sharex=True, sharey=True)
@@ -591,4 +593,4 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 #
 # ## What is next
 # Costs are known. What a system gives for them must be measured, and there
-# are [four ways to fool oneself](20_slips.ipynb) about that.
+# are [four ways to fool oneself](21_slips.ipynb) about that.

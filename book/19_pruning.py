@@ -17,7 +17,7 @@
 # * how many MACs the student can lose before it is another, worse system.
 #
 # **Prerequisites**: [the student](06_student.ipynb), [response distillation](10_response.ipynb),
-# [complexity](19_complexity.ipynb).
+# [complexity](20_complexity.ipynb).
 #
 # **Data in**: the student trained on labels, the teacher's answers, the test clips.
 #
@@ -303,5 +303,5 @@ zeros.astype({"macs": int, "parameters": int, "bytes": int})
 # :::
 #
 # ## What is next
-# The student can be cut and it can be rounded. [The next chapter](19_complexity.ipynb) counts what is
+# The student can be cut and it can be rounded. [The next chapter](20_complexity.ipynb) counts what is
 # left.

@@ -384,7 +384,7 @@ print("passed between layers:", *passing)
 # %% [markdown]
 # The largest share by far are the weights. The challenge counts parameters, not files: 51,986 of one
 # byte are 52 kB. The biases and normalisations that stay in floating point take four bytes each
-# ([the chapter on complexity](19_complexity.ipynb) counts them all).
+# ([the chapter on complexity](20_complexity.ipynb) counts them all).
 #
 # ## How few bits would do?
 #
@@ -425,7 +425,7 @@ assert quantization.agreement(eight, floating) >= 0.95
 
 # %% [markdown]
 # With 8 bits the network hardly notices. Below some point the rounding error is no longer small beside the
-# weights themselves. [The next chapter](17_qat.ipynb) trains *with* the rounding in the loop.
+# weights themselves. [The next chapter](18_qat.ipynb) trains *with* the rounding in the loop.
 #
 # ## What dynamic range is, and what it is not
 #
@@ -658,4 +658,4 @@ plotting.show(figure)
 # :::
 #
 # ## What is next
-# Here the student was rounded after its training. [The next chapter](17_qat.ipynb) lets it know before.
+# Here the student was rounded after its training. [The next chapter](18_qat.ipynb) lets it know before.

@@ -384,4 +384,4 @@ glue("slips_wrong", "; ".join(wrong) or "none", display=False)
 # :::
 #
 # ## What is next
-# With the slips in mind, [the scoreboard](21_scoreboard.ipynb) sets all systems beside each other.
+# With the slips in mind, [the scoreboard](22_scoreboard.ipynb) sets all systems beside each other.

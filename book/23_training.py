@@ -22,7 +22,7 @@
 # * what is gained by keeping memory, and by one run for each core;
 # * why a distilled student costs no more than a plain one.
 #
-# **Prerequisites**: [complexity](19_complexity.ipynb) for counting MACs,
+# **Prerequisites**: [complexity](20_complexity.ipynb) for counting MACs,
 # [the student](06_student.ipynb) for the loop.
 # **Data in**: the measurements of `benchmarks/training.py`; the log-mel
 # features of the corpus, for one live epoch. **Data out**: nothing.

@@ -26,7 +26,7 @@
 #
 # **Prerequisites**: [the challenge](01_challenge.ipynb) for the metrics; the
 # systems come from the chapters [6](06_student.ipynb) to
-# [16](16_quantization.ipynb). **Data in**: `results/scoreboard.json`, and for
+# [17](17_quantization.ipynb). **Data in**: `results/scoreboard.json`, and for
 # the second half the corpus and the networks of this run, built where they
 # are missing. **Data out**: nothing.
 
@@ -353,7 +353,7 @@ show(fig)
 # ## What eight bits cost
 #
 # Every student was scored again with int8 weights and activations, in the
-# simulation of [the quantisation chapter](16_quantization.ipynb). The
+# simulation of [the quantisation chapter](17_quantization.ipynb). The
 # differences are paired with the same network in float:
 
 # %%
@@ -516,5 +516,5 @@ pd.DataFrame(
 # :::
 #
 # ## What is next
-# All this took many trainings. [What a training costs](22_training.ipynb)
+# All this took many trainings. [What a training costs](23_training.ipynb)
 # shows how they were afforded.

@@ -16,7 +16,7 @@
 # * how a network trained in this way becomes the very file it was trained to be;
 # * whether it is worth it: against rounding afterwards, and against training longer.
 #
-# **Prerequisites**: [quantisation](16_quantization.ipynb), [RRS](13_rrs.ipynb).
+# **Prerequisites**: [quantisation](17_quantization.ipynb), [RRS](13_rrs.ipynb).
 #
 # **Data in**: the student distilled by RRS, the teacher's answers, the test clips, `results/qat.json`.
 #
@@ -134,7 +134,7 @@ plotting.show(figure)
 # ## Where the student is rounded
 #
 # `FakeQuantised` takes a trained network and puts a fake quantiser wherever
-# [the full int8 file](16_quantization.ipynb) rounds: at every kernel, with a scale for each output channel, and at
+# [the full int8 file](17_quantization.ipynb) rounds: at every kernel, with a scale for each output channel, and at
 # every activation, in one range. Weights get new scales at each step, since they move. The ranges of
 # activations begin with those of the calibration clips, and follow the extremes of the batches as moving averages.
 
@@ -368,4 +368,4 @@ files.set_index(["student", "seed"]).round(3)
 # :::
 #
 # ## What is next
-# Each number is as small as it can be. [The next chapter](18_pruning.ipynb) asks how many of them are needed.
+# Each number is as small as it can be. [The next chapter](19_pruning.ipynb) asks how many of them are needed.
