@@ -125,7 +125,7 @@ spread.describe()[["min", "50%", "max"]].round(1).rename("points").to_frame().T
 # ## The table
 #
 # Macro accuracy with its standard deviation over seeds, log loss, accuracy on the three devices that training lacks, and
-# calibration error: all on the test split.
+# expected calibration error (ECE): all on the test split.
 
 # %%
 table = results.table().sort_values("accuracy", ascending=False)
@@ -134,7 +134,7 @@ percent = ["accuracy", "accuracy_sd", "unseen_accuracy", "calibration_error"]
 table[percent] *= 100
 digits = {"log_loss": 3} | dict.fromkeys(percent, 1)
 short = {"accuracy_sd": "sd", "unseen_accuracy": "unseen", "log_loss": "loss",
-         "calibration_error": "calibration"}
+         "calibration_error": "ECE"}
 table.round(digits).rename(columns=short)
 
 # %% [markdown]
@@ -155,11 +155,11 @@ def shown(table):
     """Differences in points, their intervals in words, and the test."""
     ends = {"recordings": "accuracy", "over seeds": "seeds"}
     return pd.DataFrame({
-        "seeds": table["seeds"], "points": table["accuracy"].round(1),
-        **{name: [f"{low:+.1f} to {high:+.1f}" for low, high in zip(
+        "points": table["accuracy"].round(1),
+        **{name: [f"{low:.1f} to {high:.1f}" for low, high in zip(
             table[f"{kind}_low"], table[f"{kind}_high"], strict=True)]
            for name, kind in ends.items()},
-        "p": table["p_value"].round(3), "corrected": table["p_holm"].round(3),
+        "p": table["p_value"].round(3), "Holm": table["p_holm"].round(3),
         "effect": table["effect"].round(1)})
 
 
