@@ -24,8 +24,9 @@
 #
 # **Prerequisites**: [complexity](20_complexity.ipynb) for counting MACs,
 # [the student](06_student.ipynb) for the loop.
-# **Data in**: the measurements of `benchmarks/training.py`; the log-mel
-# features of the corpus, for one live epoch. **Data out**: nothing.
+# **Data in**: the measurements of `benchmarks/training.py` and of
+# `benchmarks/distillation.py`; the log-mel features of the corpus, for one live
+# epoch. **Data out**: nothing.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -46,7 +47,7 @@ from asclib import store, training
 from asclib.complexity import complexity
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
-from asclib.plotting import ACCENT, INK, MUTED, show, use_style
+from asclib.plotting import ACCENT, INK, MUTED, intervals, show, use_style
 from asclib.settings import Training
 
 use_style()
@@ -324,8 +325,6 @@ ratio = pd.DataFrame(speed.pop("ratio").tolist(), index=speed.index,
 for name, row in ratio.iterrows():
     for column, value in row.items():
         glue(f"cost_{name}_{column}", float(value), display=False)
-for name in ("response", "relational"):
-    glue(f"cost_{name}_epochs", float(speed.at[name, "epochs"]), display=False)
 share = 100 * speed["share_of_peak"].astype(float)
 glue("cost_share", float(share["student"]), display=False)
 clips = speed[["plain", "ours_alone", "ours"]].astype(float).round()
@@ -361,10 +360,47 @@ same.rename_axis("macro accuracy, %")
 # a step $(6 + 20)/6 \approx 4.3$ times as long.
 #
 # But [the teacher answers once](10_response.ipynb): its logits are stored and
-# joined by identifier. What remains is the loss itself, a few thousand numbers.
-# Measured, an epoch of response distillation costs
-# {glue:text}`cost_response_epochs:.2f` plain epochs, one of relational
-# distillation {glue:text}`cost_relational_epochs:.2f`.
+# joined by identifier. What remains is the loss itself: a few thousand numbers
+# for answers, and more for a lesson on maps, whose answers are as large as the
+# map. `benchmarks/distillation.py` times an epoch of every technique between
+# two plain ones, on one core and nothing else running:
+
+# %% mystnb={"figure": {"name": "fig-distillation-cost", "caption": "An epoch of each technique over the plain epochs beside it: median and quartiles, batches of 32 and of 64. Dashed, the aim."}, "image": {"alt": "A row for each technique with two dots and short intervals, most of them close to one, and a dashed vertical line at 1.15."}}
+cost = store.results("distillation")
+figure, ax = plt.subplots(figsize=(6.5, 6))
+for batch, colour, shift in (("32", INK, -0.15), ("64", ACCENT, 0.15)):
+    found = pd.DataFrame(cost["batches"][batch]["techniques"]).T
+    intervals(ax, found.index, found["median"], found["quarter"],
+              found["three_quarters"], colour=colour, offset=shift,
+              label=f"batches of {batch}")
+ax.axvline(cost["aim"], color=MUTED, ls="--")
+ax.set_xlabel("plain epochs")
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=8)
+show(figure)
+
+# %%
+both = pd.DataFrame({
+    batch: {name: row["median"] for name, row in one["techniques"].items()}
+    for batch, one in cost["batches"].items()})
+worst = both.max(axis=1).sort_values()
+above = worst.index[worst > cost["aim"]]
+asked = [row["median"] for one in cost["batches"].values()
+         for row in one["asked_every_batch"].values()]
+said = {"aim": cost["aim"], "timed": len(worst), "above": ", ".join(above),
+        "within": len(worst) - len(above), "dearest": worst.index[-1],
+        "cost_median": float(both.stack().median()),
+        "dearest_cost": float(worst.iloc[-1]),
+        "asked_low": min(asked), "asked_high": max(asked)}
+for key, value in said.items():
+    glue(key, value or "none", display=False)
+
+# %% [markdown]
+# Of {glue:text}`timed` techniques, {glue:text}`within` stay within
+# {glue:text}`aim` plain epochs in batches of either size; above it:
+# {glue:text}`above`. The median is {glue:text}`cost_median:.2f`, the dearest
+# {glue:text}`dearest` with {glue:text}`dearest_cost:.2f`. A teacher that is asked
+# for every batch makes an epoch {glue:text}`asked_low:.1f` to
+# {glue:text}`asked_high:.1f` times as long.
 #
 # ## What the study cost
 #
