@@ -1,8 +1,11 @@
-"""All techniques against each other: weights tuned on validation clips, then scored on the test.
+r"""All techniques against each other: weights tuned on validation clips, then scored on the test.
 
     python -m asclib.study teachers --seeds 0 1
     python -m asclib.study weights
     python -m asclib.study comparison --seeds 0 1 2
+    python -m asclib.study comparison --seeds 0 1 2 --systems rrs@1 rrs@4
+    python -m asclib.study comparison --seeds 3 4 --systems student student_smoothed response \
+        relational joint rrs
 
 A few cells of the table again, elsewhere, with the committed weights and teachers:
 
