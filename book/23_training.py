@@ -20,7 +20,7 @@
 # * that some kernels multiply mostly by zeros, and that some weights of TMSIC
 #   have never seen a sound;
 # * what is gained by keeping memory, and by one run for each core;
-# * why a distilled student costs no more than a plain one.
+# * why a distilled student costs hardly more than a plain one.
 #
 # **Prerequisites**: [complexity](20_complexity.ipynb) for counting MACs,
 # [the student](06_student.ipynb) for the loop.
@@ -353,7 +353,7 @@ print("the intervals over seeds overlap:", overlap)
 same.rename_axis("macro accuracy, %")
 
 # %% [markdown]
-# ## Distillation costs no extra
+# ## Distillation costs little extra
 #
 # A step of the student takes its MACs six times, as we counted. To ask the
 # teacher, ten such networks forward, takes twenty. Asked in every step, it makes
@@ -400,7 +400,7 @@ for key, value in said.items():
 # {glue:text}`above`. The median is {glue:text}`cost_median:.2f`, the dearest
 # {glue:text}`dearest` with {glue:text}`dearest_cost:.2f`. A teacher that is asked
 # for every batch makes an epoch {glue:text}`asked_low:.1f` to
-# {glue:text}`asked_high:.1f` times as long.
+# {glue:text}`asked_high:.1f` times as long: more than the operations alone would have it.
 #
 # ## What the study cost
 #
@@ -444,7 +444,8 @@ assert np.isfinite(history["loss"]).all()
 #   in eight of TMSIC never hears anything.
 # * Keep freed memory, put channels last, fold frames into channels, give each
 #   core a run of its own.
-# * A teacher that answers once makes distillation as cheap as plain training.
+# * A teacher that answers once makes distillation nearly as cheap as plain
+#   training; of all lessons OFD costs most.
 #
 # ## Exercises
 # **1.** How many operations does one epoch of the student take on TAU's
