@@ -39,7 +39,7 @@ class Experiment:
     """Everything a chapter can ask for, built on first use.
 
     Args:
-        profile: a name in settings.PROFILES ("quick", "study", "tau") or a Profile.
+        profile: a name in settings.PROFILES ("quick", "small", "study", "tau") or a Profile.
         data_root: a folder in TAU layout; None renders and uses the embedded corpus.
         seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
         teacher: a folder with a trained teacher and its members (`asclib.kept`), or the seed of the

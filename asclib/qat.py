@@ -44,10 +44,10 @@ EPOCHS, RATE = 20 / 150, 5e-5 / 9e-4
 class FakeQuantised(nn.Module):
     """A network that computes, and learns, as its full int8 file computes: (batch, …) -> logits.
 
-    It is the network's graph at inference. Normalisations are constants in it, and most are folded
-    into a convolution: the file has no batch to normalise by, and a weight that the statistics of
-    every batch rescaled would never rest on its grid. Dropout is gone as well. What is trained are
-    the numbers that the file stores.
+    It is the network's graph at inference. Normalisations are constants in it, folded into a
+    convolution or one of their own: the file has no batch to normalise by, and a weight that the
+    statistics of every batch rescaled would never rest on its grid. Dropout is gone as well. What
+    is trained are the numbers that the file stores.
 
     Weights are rounded anew at every step, with scales of their present size. Ranges of activations
     come from the calibration clips; in training they follow the extremes of the batches, as moving

@@ -87,8 +87,10 @@ _AUTHORS = Training(epochs=200, schedule="constant", patience=20)
 # locations, among which students of 12, 24 and 40 epochs could not be told apart. With MixStyle a
 # network needs longer, so members get 30; the fusion is gentle, since at ten times the rate it lost
 # a point there. `python -m asclib.study budget` looks for the student's epochs again.
+# "small" is for a thousand recorded clips: three times the epochs, or there are too few steps.
 PROFILES = {
     "quick": _short("quick", CorpusSize(1_200, 600), 12, member=10, fusion=2, fusion_rate=1e-4),
+    "small": _short("small", CorpusSize(1_200, 600), 36, member=90, fusion=1, fusion_rate=1e-5),
     "study": _short("study", CorpusSize(6_000, 2_000), 12, member=30, fusion=1, fusion_rate=1e-5),
     "tau": Profile(
         "tau", CorpusSize(139_620, 29_680),

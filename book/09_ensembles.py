@@ -48,10 +48,12 @@ truth = test.labels.numpy()
 # ## The question
 #
 # The teacher is ten networks, each of which knows one scene from the rest. On average it scores above the student. But it is ten
-# times as large, its members were trained for longer, and an average of *any* networks may beat each of them
+# times as large, its members had an augmentation that the student had not, and an average of *any* networks may beat each of them
 # {cite}`hansen1990neural`. So how much of the gain is owed to one-vs-all?
 #
 # To tell, rivals are needed that share all but this. Each gets a member's effort: its epochs, its clips, its augmentation.
+# Two things still differ. Members learn from smoothed labels and keep their last epoch; the rivals learn from plain labels and
+# keep the epoch that is best on validation clips.
 #
 # * **one**: a single TMSIC of ten classes;
 # * **ordinary**: ten of them, from ten seeds, their probabilities averaged;
@@ -97,7 +99,7 @@ pd.DataFrame({name: {"clips": int(which.sum()),
 #
 # How many networks does it take? We average all choices of $K$ out of six:
 
-# %% mystnb={"figure": {"name": "fig-how-many", "caption": "Live run: log loss (left) and macro accuracy (right) of the average of K short students, all choices of K out of six; the line is their mean. Embedded corpus."}, "image": {"alt": "Two panels over one to six networks: the loss falls and the accuracy rises, steeply at first and then less."}}
+# %% mystnb={"figure": {"name": "fig-how-many", "caption": "Live run: log loss (left) and macro accuracy (right) of the average of K short students, all choices of K out of six; the line is their mean. Embedded corpus."}, "image": {"alt": "Two panels over one to six networks: the mean loss falls, steeply at first and then less; the mean accuracy rises less regularly."}}
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
 means = {"loss": [], "accuracy (%)": []}
 for k in range(1, 7):
@@ -122,7 +124,7 @@ print(f"of what six gain over one, the second brings "
       f"{100 * gained[-1] / gained.sum():.0f} %")
 
 # %% [markdown]
-# The first line says what the next networks are worth in this run. A rival for the teacher is easily made, then: ten
+# So much are the next networks worth in this run. A rival for the teacher is easily made, then: ten
 # of a kind.
 #
 # ## The rivals

@@ -394,7 +394,7 @@ pd.DataFrame(rows).T.round(2)
 # them. In {numref}`fig-response-embedding` each dot is a test clip, in the two directions of largest
 # variance of each network. A turn of the plane means nothing, so each plane is turned towards the first.
 # *Purity* says in one number what the eye should see: the share of a clip's ten nearest neighbours that
-# are of its scene. It is taken from all 256 numbers, and clips of the same recording are no neighbours.
+# are of its scene. It is taken from all numbers of an embedding, and clips of the same recording are no neighbours.
 
 # %% mystnb={"figure": {"name": "fig-response-embedding", "caption": "Live run: embeddings of the test clips before and after the lesson: the student alone, the one taught by answers, and the teacher, whose embedding has 2,560 numbers. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Three scatter plots of coloured dots, for the student alone, the taught student and the teacher, with the purity of the neighbourhoods in each title."}}
 views = {"student alone": taught["student"], "response": taught["response"],
@@ -415,7 +415,7 @@ purity.round(1)
 #
 # ## What the study says
 #
-# The study trains every system with several seeds on the larger embedded corpus. The corpus is
+# The study trains every system with more than one seed on the larger embedded corpus. The corpus is
 # synthetic: its figures say how the techniques compare *there*, and they are not figures for TAU.
 
 # %%

@@ -360,9 +360,11 @@ for name, x in (("collapsed", torch.ones(16, 10)), ("healthy", s.float())):
 # %% [markdown]
 # ## Two lessons, live
 #
-# As stages, each with the labels beside it: `relational` compares logits, with the weights AI4EDGE found
-# for it {cite}`ipleiria2023dcase`; `similarity` compares the last map. Their weights cannot be compared,
-# for the losses have different units.
+# As stages, each with the labels beside it: `relational` compares logits, with AI4EDGE's weights
+# {cite}`ipleiria2023dcase`; `similarity` compares the last map. Their weights cannot be compared, for the
+# losses have different units. And AI4EDGE chose theirs for softmax outputs of unit length
+# ([RRS](13_rrs.ipynb)). On logits they are heavy: the search of
+# [the comparison](16_comparison.ipynb) takes less.
 
 # %%
 names = ("relational", "similarity")
@@ -439,8 +441,8 @@ purity.round(1)
 
 # %% [markdown]
 # `change` compares with the first row, on the same clips, and its interval is over recordings. Where it
-# includes zero, the eye should not see a difference either. And this is one training of each: another seed
-# may say otherwise ([RRS](13_rrs.ipynb) shows how much seeds differ).
+# includes zero, these clips do not tell the two apart, whatever the eye believes it sees. And this is one
+# training of each: another seed may say otherwise ([RRS](13_rrs.ipynb) shows how much seeds differ).
 #
 # ### Over several seeds
 #
@@ -461,10 +463,10 @@ for name, row in gains.iterrows():
 # ## Why begin with relations?
 #
 # A student that has the teacher's shape is not far from its answers. Between a shape and a place lie a
-# turn, a size and a shift, and all three are linear. The head of the student, its last layer, could
-# perform them without any change to the embedding. So one may split what separates a student from its
-# teacher: how much of the distance between their logits goes away by the best turn, size and shift of
-# the whole cloud, and how much is shape?
+# turn or a mirror image, a size and a shift. The head of the student, its last layer, is linear and has a
+# bias: it could perform them all without any change to the embedding. So one may split what separates a
+# student from its teacher: how much of the distance between their logits goes away by the best turn or
+# mirror image, size and shift of the whole cloud, and how much is shape?
 
 # %% tags=["nbval-ignore-output"]
 from scipy.spatial import procrustes
@@ -482,7 +484,7 @@ table.round(2)
 
 # %% [markdown]
 # Both columns are squared distances between logits, as a share of the teacher's own spread. The first
-# counts everything, the second what no turn, size or shift can mend. The relational lesson works on the
+# counts everything, the second what none of them can mend. The relational lesson works on the
 # second alone; the answers on the first. A technique might therefore do the one and then the other: the
 # shape first, free of the question where, then the place. That is the idea of RRS. It is an argument and
 # no evidence; [its chapter](13_rrs.ipynb) has the controls.
@@ -494,7 +496,7 @@ table.round(2)
 #   which. Similarity sees a shift.
 # * Their mean, their digits, their cube, a collapsed student and a common offset are the traps.
 # * Purity says in one number, with an interval, what a picture of an embedding only suggests.
-# * The step from the right shape to the right place is linear: a reason to teach the shape first.
+# * The step from the right shape to the right place is one linear layer: a reason to teach the shape first.
 #
 # ## Exercises
 # **1.** Mirror the teacher's four points at the vertical axis and take the result as the student. What

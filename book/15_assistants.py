@@ -81,7 +81,7 @@ pd.DataFrame(rows).T
 # A convolution's MACs go with the filters before it times its own, so width counts twice. Any width would
 # make an assistant; {numref}`fig-ladder` shows what each would cost.
 
-# %% mystnb={"figure": {"name": "fig-ladder", "caption": "MACs of one inference of a TMSIC against its filters, as a multiple of the student's; the dots are student and assistant, the lines the teacher and the challenge's limit."}, "image": {"alt": "A rising curve on a logarithmic axis from 25 to beyond 200 million MACs, with dots at 1 and 1.5 and two horizontal lines at 30 and about 255 million."}}
+# %% mystnb={"figure": {"name": "fig-ladder", "caption": "MACs of one inference of a TMSIC against its filters, as a multiple of the student's; the dots are student and assistant, the lines the teacher and the challenge's limit."}, "image": {"alt": "A rising curve on a logarithmic axis from below 10 to beyond 300 million MACs, with dots at 1 and 1.5 and two horizontal lines at 30 and about 255 million."}}
 factors = np.arange(0.5, 3.76, 0.25)
 macs = [complexity(TMSIC(widths=[round(f * w) for w in WIDTHS])).macs / 1e6
         for f in factors]
@@ -158,11 +158,11 @@ assert np.allclose(steps["direct"], steps["chain"], atol=1e-5)
 steps.round(4)
 
 # %% [markdown]
-# A finished assistant changes nothing, at no step; an unfinished one sets its student back. The reason is
+# A finished assistant changes nothing at any step; an unfinished one sets its student back. The reason is
 # short. A finished assistant $a$ has gradient zero: $a - p$ is orthogonal to each of its polynomials. The
 # student's are among them. So the student's gradient, $q - a$ times a polynomial, equals $q - p$ times
 # that polynomial. What the assistant left out is just what the student could not have used. The loss adds
-# up like the sides of a right-angled triangle:
+# up like the squares of the sides of a right-angled triangle:
 
 # %%
 legs = kl(p, assistant), kl(assistant, chain)
@@ -273,7 +273,7 @@ for name in nets:
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# The teacher's own cost, ten longer trainings, is spent either way. Is the assistant's accuracy between the
+# The teacher's own cost, ten trainings and a fusion, is spent either way. Is the assistant's accuracy between the
 # two? Only then is it an assistant in the sense of the idea, and at a third of the epochs it need not be.
 #
 # Whom does a student resemble in the end? The divergence between answers at $T = 1$ on test clips:

@@ -70,7 +70,7 @@ print("slopes: ", w.grad.tolist())
 # in the backward pass the gradient goes *straight through*, as if it had not been
 # {cite}`bengio2013estimating,jacob2018quantization`:
 #
-# $$ \hat w = s \cdot \mathrm{round}(w / s), \qquad
+# $$ \hat w = s \cdot \mathrm{clip}(\mathrm{round}(w / s), -n, n), \qquad
 #    \frac{\partial L}{\partial w} := \frac{\partial L}{\partial \hat w} \quad
 #    \text{where } w \text{ is inside the range, else } 0 . $$
 #
@@ -148,8 +148,9 @@ print("activations rounded at:", *aware.places)
 
 # %% [markdown]
 # What of the batch normalisations? In training they divide by the spread of each *batch*. The file has no
-# batches: it holds one scale and one shift per channel, most of them folded into a convolution. Were they left to run,
-# each batch would rescale the folded kernel, and with it its grid; the weights would be taught to sit
+# batches: it holds one scale and one shift per channel. Those of the first are folded into its convolution; those of the
+# other three, which follow a ReLU, are the kernel of a depthwise convolution of one tap. Were they left to run,
+# each batch would rescale these kernels, and with them their grids; the weights would be taught to sit
 # on a grid that is gone one step later. So they stand in inference mode, as the constants they are in the
 # file, and those constants are trained like all other numbers. Dropout is left out too.
 #
@@ -327,7 +328,7 @@ glue("lite_worst", round(float(agreement.min()), 1), display=False)
 files.set_index(["student", "seed"]).round(3)
 
 # %% [markdown]
-# Every 8-bit network of the study was also exported and asked in LiteRT, on all test clips. The file and the network
+# The networks that the study trained with 8-bit quantisers were also exported and asked in LiteRT, on all test clips. The file and the network
 # as it was trained agree on at least {glue:text}`lite_worst:.1f` % of them. These are small students of a small corpus,
 # tuned for two epochs; on TAU the question is open.
 #
@@ -335,7 +336,7 @@ files.set_index(["student", "seed"]).round(3)
 # * A fake quantiser rounds and reads back at once; its gradient goes straight through, and stops where it
 #   clips.
 # * The weight is a memory of small gradients; the rounded value jumps when enough have gathered.
-# * Normalisations stand in inference mode: the grid of a folded kernel must not depend on the batch.
+# * Normalisations stand in inference mode: the grid of a kernel must not depend on the batch.
 # * Ranges and rounding in training are those of the export, so the file is what was trained; LiteRT
 #   confirms it.
 # * Compare with a control that was trained for as long. Training longer is a rival of every method that
@@ -346,7 +347,7 @@ files.set_index(["student", "seed"]).round(3)
 # the rate is small?
 #
 # :::{dropdown} Solution
-# Replace `0.05` by `0.05 * (1 - step / 120)`. The value ends at 0.25 or 0.5, whichever it held when the
+# Write `for step in range(120)`, and `0.05 * (1 - step / 120)` for `0.05`. The value ends at 0.25 or 0.5, whichever it held when the
 # rate became too small to reach the threshold between them. 0.25 is nearer to 0.31; it also holds it for more of the
 # time, since the push at 0.5 is stronger than that at 0.25.
 # :::

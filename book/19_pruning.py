@@ -64,7 +64,7 @@ for name, system in (("as it was", TMSIC()), ("nine tenths zero", sparse)):
 
 # %% [markdown]
 # *Structured* pruning takes out whole filters. A filter of `conv2` that goes leaves three gaps: its own
-# kernel, its four numbers in the normalisation, and its place among the inputs of every kernel of `conv3`.
+# kernel and bias, its four numbers in the normalisation, and its place among the inputs of every kernel of `conv3`.
 # What is left is an ordinary, smaller network. With a share $f$ of the filters in each layer, most layers
 # have $f$ times the inputs *and* $f$ times the outputs:
 #
@@ -149,7 +149,8 @@ pd.DataFrame(rows).T.round(1)
 # A single training is an anecdote. The study repeats this with several seeds, one teacher answering for all, and adds
 # what a fair judgement needs:
 #
-# * the network that was **not cut**, healed for as long: what *it* gains, it gains by training longer and nothing else;
+# * the network that was **not cut**, healed for as long: what *it* gains or loses has nothing to do with the cut, but with
+#   training longer, and under a teacher with another loss;
 # * **iterative** pruning, which cuts to a half, a quarter and a tenth and heals after each cut, with as many
 #   epochs *in all* as one-shot pruning has for its single healing;
 # * **unstructured** pruning to a tenth of the weights, healed for as long, its zeros held.

@@ -233,7 +233,7 @@ for name, count in (("student", counted), ("teacher", big)):
 #
 # ## Why counters disagree
 #
-# The published figures of this very student are not all equal:
+# Counters give this student and its teacher different figures:
 #
 # | counter | parameters or bytes | MACs |
 # |---|---|---|
@@ -270,7 +270,7 @@ total = macs + conv_biases + dense_biases + norm_weights
 print(f"torchinfo: {macs:,} + {total - macs:,} = {total:,}")
 
 # %% [markdown]
-# These are the published figures to the last digit. Differences of less than one per cent, and harmless until a system sits at
+# These are the counters' figures to the last digit. Differences of less than one per cent, and harmless until a system sits at
 # 29.9 million. Some mistakes are not harmless. A counter that is fed a batch
 # counts the batch. torch's own counter gives operations, two for each MAC:
 
@@ -282,7 +282,8 @@ for batch in (1, 8):
     print(f"batch of {batch}: {count:,} operations / 2 = {count // 2:,}")
 
 # %% [markdown]
-# And zeros count. Here half of the weights of a copy are set to zero. The
+# And zeros count. Here half of the kernels of a new TMSIC are set to zero (the count includes biases and
+# shifts, which begin at zero). The
 # file may compress better, but the rules of 2022 say "zeros included", and
 # the multiplier on the chip does not notice. The bytes of a file follow a
 # convention as well: int8 engines store a weight in one byte, but a bias in
@@ -339,8 +340,8 @@ file.layers.groupby("kind", sort=False)[columns].sum()
 # | poolings, mean | counted by what they read | the same |
 # | axes and shapes | a few integers of four bytes | the same, not as many |
 #
-# The 160 bytes would then be 144 for the products and sums and 16 for axes; without their file this cannot be
-# checked. Counters disagree for six reasons, and each has a size here:
+# The 160 bytes would then be 144 for the products and sums and 16 for axes; we have not opened their file
+# for this. Counters disagree for six reasons, and each has a size here:
 #
 # | reason | parameters or bytes | MACs |
 # |---|---|---|
@@ -447,8 +448,8 @@ costs = published[["macs", "parameters"]].map("{:,}".format)
 published.assign(**costs).set_index("system (TAU)")
 
 # %% [markdown]
-# Then **ours**, on the embedded corpus: the students and the teacher of
-# [the scoreboard](22_scoreboard.ipynb) in eight bits. The figure below adds
+# Then **ours**, on the embedded corpus: the students of
+# [the scoreboard](22_scoreboard.ipynb) in eight bits, and its teacher in floating point. The figure below adds
 # [the pruned students](19_pruning.ipynb) of the smaller quick profile, before
 # rounding; their table is in that chapter.
 

@@ -197,7 +197,7 @@ show_slip("double softmax")
 #
 # The program that prepared the published system's data drew validation clips at random within each city, after
 # augmentation. [The data](02_dataset.ipynb) measures with a light classifier what that promises, copies
-# included. Here it is the student that is trained. The control holds out as many clips, by whole locations. How many of the
+# included. Here it is the student that is trained. The control holds out about as many clips, by whole locations. How many of the
 # clips held out have a relative among those to fit on?
 
 # %%
@@ -216,7 +216,7 @@ show_slip("leaky split")
 
 # %% [markdown]
 # Held out by clips, the promise differs by {glue:text}`slip_leak_promise` points. In truth the student differs by
-# {glue:text}`slip_leak_truth`. The rest is flattery.
+# {glue:text}`slip_leak_truth`. The rest is flattery: {glue:text}`slip_leak_flattery`.
 #
 # One caution. The split by location leaves some flattery too: validation has only devices that were trained
 # on, the test has others. That part is in both arms and falls out of the difference.
@@ -251,7 +251,8 @@ show_slip("test in training")
 #
 # The authors trained at a constant rate until validation had not improved for 20 epochs; the programs of
 # 2023 then go back to the best weights. Whoever forgets to go back keeps weights from 20 epochs later. What
-# does that cost? It depends on the schedule. {numref}`fig-slips-epochs` has both.
+# does that cost? It depends on the schedule. {numref}`fig-slips-epochs` has both. The constant rate is given twice
+# the epochs; rows that say "half as long" look at the first half only.
 
 # %% mystnb={"figure": {"name": "fig-slips-epochs", "caption": "Study, quick profile, embedded corpus: accuracy after every epoch, a line for each seed. Left the constant rate, right one-cycle. Dark: validation clips; bright: test clips."}, "image": {"alt": "Two panels of accuracy against epoch. Each shows a bundle of dark curves and a bundle of bright ones."}}
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
@@ -282,8 +283,8 @@ show_slip("last weights")
 # %% [markdown]
 # Under one-cycle the last weights differ in truth by {glue:text}`slip_cycle_truth` points from the best, at the constant
 # rate by {glue:text}`slip_constant_truth`. To keep the best epoch is right; to report *its* validation score is the
-# luckiest of many again. The last weights promise {glue:text}`slip_constant_promise` at the constant rate,
-# and with them flattery changes by {glue:text}`slip_constant_flattery`.
+# luckiest of many again. The promise of the last weights differs by {glue:text}`slip_constant_promise` at the
+# constant rate, and flattery by {glue:text}`slip_constant_flattery`.
 #
 # ## All together
 
@@ -371,7 +372,7 @@ glue("slips_wrong", "; ".join(wrong) or "none", display=False)
 #
 # :::{dropdown} Solution
 # No: it is the best of many. How much it flatters is seen from the difference between validation
-# and test for the best epoch and for the last, in the same training: the row `flattery` above.
+# and test for the best epoch and for the last, in the same training: the column `flattery` above.
 # :::
 #
 # **3.** You have one data set, no official test, and want both: all clips in training, and an honest
