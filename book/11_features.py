@@ -85,7 +85,7 @@ pd.DataFrame(rows).T
 # One clip through both networks: where is each of them active? The picture is the mean over the
 # channels of the squared map, which {cite:t}`zagoruyko2017paying` call *attention*.
 
-# %% tags=["nbval-ignore-output"] mystnb={"figure": {"name": "fig-attention", "caption": "Attention of the last map, averaged over its two frames: ten test clips, one of each scene, student and teacher, each curve of unit length."}, "image": {"alt": "Ten small panels, one a scene, each with two curves over 70 mel bands, one for the student and one for the teacher."}}
+# %% tags=["nbval-ignore-output"] mystnb={"figure": {"name": "fig-attention", "caption": "Attention of the last map, averaged over its two frames: ten test clips, one of each scene, student and teacher, each map scaled to unit length before the average."}, "image": {"alt": "Ten small panels, one a scene, each with two curves over 70 mel bands, one for the student and one for the teacher."}}
 def attention(x):
     return F.normalize(x.pow(2).mean(dim=1).flatten(1), dim=1)
 
@@ -304,8 +304,11 @@ for name in names:
         sizes = ours.shape[1], guide.shape[1]
         ours = Connected(student, sizes, both=False, is_map=True).ours(ours)
     weights = {n: w for n, w in student.named_parameters() if "weight" in n}
-    parts = torch.autograd.grad(stage.loss(ours, guide), weights.values(),
-                                allow_unused=True, materialize_grads=True)
+    more = ({"margin": losses.negative_mean(guide)}
+            if "margin" in stage.needs else {})
+    loss = stage.loss(ours, guide, **more)
+    parts = torch.autograd.grad(loss, weights.values(), allow_unused=True,
+                                materialize_grads=True)
     pull = {n: float(g.norm()) for n, g in zip(weights, parts, strict=True)}
     rows[name] = {n.split(".")[0]: pull[n] for n in pull if "norm" not in n}
 
@@ -391,7 +394,7 @@ pd.DataFrame(rows).T.round(2)
 # ### Before and after
 #
 # *Purity* is the share of a clip's ten nearest neighbours that are of its scene, clips of its own
-# recording left aside; chance is about ten per cent. It is taken from all 256 numbers of the embedding.
+# recording left aside; chance is about ten per cent. It is taken from all numbers of an embedding.
 # The planes show two: each network's directions of largest variance, turned towards the first.
 
 # %% mystnb={"figure": {"name": "fig-features-embedding", "caption": "Live run, a third of the epochs: embeddings of the test clips before (student alone) and after each lesson, and the teacher's. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Six scatter plots of coloured dots, one for each of five students and one for the teacher, with the purity of the neighbourhoods in each title."}}
@@ -404,8 +407,8 @@ assert purity["purity"].between(0, 100).all()
 purity.round(1)
 
 # %% [markdown]
-# Where the interval of `change` includes zero, the eye should see no difference either. One training of
-# each settles nothing: seeds differ, and so do the lengths of training.
+# Where the interval of `change` includes zero, these clips do not tell the two apart, whatever the eye
+# believes it sees. One training of each settles nothing: seeds differ, and so do the lengths of training.
 #
 # ### Over several seeds
 #

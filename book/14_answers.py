@@ -145,7 +145,7 @@ assert ((own > 0) & (own < 1)).all()
 # makes the loss larger beside the labels. Both are changes at once, and a fair comparison would tune the
 # weight of either.
 #
-# ## DIST: the same order will do
+# ## DIST: the same proportions will do
 #
 # {cite:t}`huang2022knowledge` ask for less. A strong teacher is surer than a small student can be; must the
 # student imitate that? DIST wants *correlations* of one. With Pearson's correlation $\rho$,
@@ -178,7 +178,7 @@ print("scenes:", dict(zip(scenes, columns.numpy().round(2).tolist(),
 # ### Who minds what?
 #
 # Let the student's answers be the teacher's, with one thing changed. Each loss is divided by what it says
-# of a student that answers another clip's answer, so that 1 means *as bad as random*.
+# of a student that answers another clip's answer, so that 1 means *as bad as random*. All are at $T = 1$.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -192,7 +192,7 @@ changed = {"half as sure": z / 2, "twice as sure": 2 * z,
            "another clip's": z.roll(1, 0)}
 minds = pd.DataFrame({name: {
     "response": losses.response(x, z, 1.0),
-    "decoupled": losses.decoupled(x, z, of),
+    "decoupled": losses.decoupled(x, z, of, temperature=1.0),
     "DIST": losses.dist(x, z)} for name, x in changed.items()}).T.astype(float)
 minds.div(minds.loc["another clip's"]).round(2)
 
@@ -205,7 +205,8 @@ minds.div(minds.loc["another clip's"]).round(2)
 factors = np.linspace(0.2, 3, 29)
 figure, ax = plt.subplots(figsize=(6.5, 3))
 for name, loss in {"response": lambda x: losses.response(x, z, 1.0),
-                   "decoupled": lambda x: losses.decoupled(x, z, of),
+                   "decoupled": lambda x: losses.decoupled(
+                       x, z, of, temperature=1.0),
                    "DIST": lambda x: losses.dist(x, z)}.items():
     curve = np.array([float(loss(factor * z)) for factor in factors])
     ax.plot(factors, curve / minds.loc["another clip's", name], label=name)
@@ -249,8 +250,9 @@ four = pd.DataFrame(cosines.numpy(), [f"student {k}" for k in range(1, 5)],
 four.assign(loss=loss.double().numpy()).round(2)
 
 # %% [markdown]
-# The fourth clip costs most: for the student it points elsewhere, and to the teacher it looks like
-# clips 1 and 2. How the two terms depend on a cosine says what the critic cares about. With $N \ll M$ a
+# Clips 3 and 4 cost more than 1 and 2, since they are set against three others and not two. Of those two
+# the fourth costs more: the student's view of it lies nearer to the teacher's of clips 1 and 2. The
+# genuine pairs cost next to nothing. How the two terms depend on a cosine says what the critic cares about. With $N \ll M$ a
 # genuine pair is taken for granted, and the loss is nearly all about others.
 
 # %% mystnb={"figure": {"name": "fig-critic", "caption": "The two terms of the contrastive loss against the cosine of a pair, with N = 28 others of M = 1,000 clips, for two temperatures: the genuine pair (solid) and one other (dashed)."}, "image": {"alt": "Two panels with a falling solid and a rising dashed curve over cosines from minus one to one; in the panel of the smaller temperature they are steeper."}}
@@ -340,7 +342,7 @@ pd.DataFrame(rows).T.round(2)
 # ### Before and after
 #
 # *Purity* is the share of a clip's ten nearest neighbours that are of its scene, clips of its own
-# recording left aside; chance is about ten per cent. It is taken from all 256 numbers of the embedding.
+# recording left aside; chance is about ten per cent. It is taken from all numbers of an embedding.
 # The planes show two: each network's directions of largest variance, turned towards the first. Only the
 # contrastive lesson looked at the embedding itself.
 
@@ -406,7 +408,7 @@ for name, row in gains.iterrows():
 # Give every clip a label of its own: `losses.contrastive(view, other_view, torch.arange(4), among)`. The
 # loss then pushes clips of one scene apart, and their neighbourhoods have a reason to become less pure.
 # To find out, write a function with the signature of `losses.contrastive` that ignores its labels, and
-# put it into a stage: `replace(TECHNIQUES["contrastive"][0], loss=yours)`.
+# put it into a stage with `dataclasses.replace(TECHNIQUES["contrastive"][0], loss=yours)`.
 # :::
 #
 # ## What is next
