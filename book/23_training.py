@@ -168,8 +168,10 @@ show(fig)
 # %% [markdown]
 # {numref}`fig-training-roofline` sorts the work into two kinds. The
 # convolutions have plenty to do with every byte, so arithmetic limits them.
-# Everything else waits for memory. A faster processor would help the first
-# kind only, and fewer passes over the maps only the second.
+# For everything else the nearer limit is memory, and fewer passes over the
+# maps would help. But a point far below the roof does not reach its limit:
+# dropout, for one, draws random numbers, and the roofline has no place for
+# that.
 #
 # A point can lie above the roof. The usual count charges products that a good
 # program never computes, and a map that fits into the cache moves faster than
@@ -268,7 +270,7 @@ print(f"share of the parameters: {deaf.numel() / 51_986:.1%}")
 # %% [markdown]
 # About one parameter in eight of TMSIC does nothing. It counts against the limit
 # all the same, zeros included. The search could not know: its trials were
-# judged by accuracy and by a limit, and a 7 × 5 kernel on two frames is as
+# judged by validation loss and by a limit, and a 7 × 5 kernel on two frames is as
 # good as a 7 × 3. Nor could a reader of the layer table. A kernel of 7 × 3 in
 # its place would be the same network with 45,714 parameters.
 #
@@ -327,17 +329,22 @@ for name, row in ratio.iterrows():
         glue(f"cost_{name}_{column}", float(value), display=False)
 share = 100 * speed["share_of_peak"].astype(float)
 glue("cost_share", float(share["student"]), display=False)
+done = macs.copy()  # folding multiplies frames by frames, not by taps
+done[["conv3", "conv4"]] *= [4 / 7, 2 / 5]
+usual, real = (3 * m.sum() - m["conv1"] for m in (macs, done))
+glue("cost_real_share", float(share["student"] * real / usual), display=False)
 clips = speed[["plain", "ours_alone", "ours"]].astype(float).round()
 clips.join(ratio).rename_axis("clips a second")
 
 # %% [markdown]
 # `ours_alone` is one training on one core, `ours` as many as there are cores.
-# For the student the ratio of `ours` to `plain` is
-# {glue:text}`cost_student_ratio:.2f`, between
+# For the student the ratio of `ours` to `plain` within a repetition is
+# {glue:text}`cost_student_ratio:.2f` in the median, between
 # {glue:text}`cost_student_lowest:.2f` and
-# {glue:text}`cost_student_highest:.2f` in three repetitions. Our runs reach
-# {glue:text}`cost_share:.0f` % of the peak that a product of matrices reaches
-# on all cores.
+# {glue:text}`cost_student_highest:.2f` in three. By the usual count our runs
+# reach {glue:text}`cost_share:.0f` % of the peak that a product of matrices
+# reaches on all cores. Less the products that folding leaves out, it is
+# {glue:text}`cost_real_share:.0f` %.
 #
 # ### Is it as good?
 #
@@ -362,8 +369,9 @@ same.rename_axis("macro accuracy, %")
 # But [the teacher answers once](10_response.ipynb): its logits are stored and
 # joined by identifier. What remains is the loss itself: a few thousand numbers
 # for answers, and more for a lesson on maps, whose answers are as large as the
-# map. `benchmarks/distillation.py` times an epoch of every technique between
-# two plain ones, on one core and nothing else running:
+# map. `benchmarks/distillation.py` times an epoch of every kind of stage
+# between two plain ones, on one core and nothing else running. A technique
+# costs what its stages cost:
 
 # %% mystnb={"figure": {"name": "fig-distillation-cost", "caption": "An epoch of each technique over the plain epochs beside it: median and quartiles, batches of 32 and of 64. Dashed, the aim."}, "image": {"alt": "A row for each technique with two dots and short intervals, most of them close to one, and a dashed vertical line at 1.15."}}
 cost = store.results("distillation")
@@ -438,14 +446,14 @@ assert np.isfinite(history["loss"]).all()
 # ## Takeaways
 # * A step takes six operations for each MAC and clip; two convolutions of
 #   TMSIC do nearly nine tenths of them.
-# * The roofline tells arithmetic from memory. Convolutions are limited by the
-#   first, all other layers by the second.
+# * The roofline tells which limit is nearer: for convolutions arithmetic, for
+#   all other layers memory. It does not say that the limit is reached.
 # * Kernels wider than their picture multiply by padding. About one parameter
 #   in eight of TMSIC never hears anything.
 # * Keep freed memory, put channels last, fold frames into channels, give each
 #   core a run of its own.
 # * A teacher that answers once makes distillation nearly as cheap as plain
-#   training; of all lessons OFD costs most.
+#   training; lessons on maps cost most.
 #
 # ## Exercises
 # **1.** How many operations does one epoch of the student take on TAU's
@@ -454,8 +462,8 @@ assert np.isfinite(history["loss"]).all()
 #
 # :::{dropdown} Solution
 # About $139{,}620 \cdot (6 \cdot 25{,}376{,}896 - 2 \cdot 784{,}000) \approx
-# 2.1 \cdot 10^{13}$. Divide by `peak * 1e9` for the seconds. Two hundred such
-# epochs are the authors' longest training.
+# 2.1 \cdot 10^{13}$. Divide by `peak * 1e9` for the seconds. The authors
+# allowed two hundred epochs, each of some 229,000 clips, copies included.
 # :::
 #
 # **2.** Replace the fourth convolution by one of 7 × 3. How many MACs are
