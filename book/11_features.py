@@ -292,21 +292,26 @@ pd.DataFrame(rows).T.astype(float).round(4)
 # Second, a lesson on a map moves only the layers *before* it. We take the gradient of each lesson with
 # respect to the student's weights on 16 clips, layer by layer, as a share of the whole.
 
-# %% tags=["nbval-ignore-output"]
-names = ("fitnets", "fitnets_deep", "attention", "ofd")
-rows, x = {}, samples[0][:16]
-for name in names:
-    stage = TECHNIQUES[name][0]
+# %%
+def lesson(stage, x):
+    """The loss of a stage for a few clips, through its learnt map if any."""
     guide = look(teacher, x, stage.on)[1].detach()
     torch.manual_seed(seed)
     ours = look(student, x, stage.on)[1]
     if stage.connect:
         sizes = ours.shape[1], guide.shape[1]
         ours = Connected(student, sizes, both=False, is_map=True).ours(ours)
-    weights = {n: w for n, w in student.named_parameters() if "weight" in n}
     more = ({"margin": losses.negative_mean(guide)}
             if "margin" in stage.needs else {})
-    loss = stage.loss(ours, guide, **more)
+    return stage.loss(ours, guide, **more)
+
+
+# %% tags=["nbval-ignore-output"]
+names = ("fitnets", "fitnets_deep", "attention", "ofd")
+weights = {n: w for n, w in student.named_parameters() if "weight" in n}
+rows = {}
+for name in names:
+    loss = lesson(TECHNIQUES[name][0], samples[0][:16])
     parts = torch.autograd.grad(loss, weights.values(), allow_unused=True,
                                 materialize_grads=True)
     pull = {n: float(g.norm()) for n, g in zip(weights, parts, strict=True)}

@@ -39,6 +39,7 @@ import torch
 from myst_nb import glue
 
 from asclib import evaluation, plotting, quantization, store
+from asclib.comparison import POINTS
 from asclib.experiment import Experiment
 from asclib.training import macro_accuracy, predict
 
@@ -526,6 +527,8 @@ for ax, rows, label in ((axes[0], same, "same scene (%)"),
 plotting.show(figure)
 near = same["as_float"] >= same["as_float"].iloc[-1] - 0.5
 enough = near[::-1].cummin()[::-1].idxmax()
+
+# %%
 glue("enough", int(enough), display=False)
 for key, number in (("few", enough), ("most", change.index[-1])):
     low, middle, high = change.loc[number]
@@ -583,22 +586,18 @@ pd.Series(rows).unstack()
 # The study asks the same question of its students, all but one control, on the larger embedded corpus: what does the
 # 8-bit simulation lose against the network it was made from?
 
-# %%
-study = store.results("scoreboard")
-table = pd.DataFrame(study["differences"])
+# %% mystnb={"figure": {"name": "fig-int8-study", "caption": "Study, embedded corpus: macro accuracy of each 8-bit student minus its 32-bit original, with 95 % intervals over test recordings, all seeds pooled (upper of each pair), and over seeds (lower)."}, "image": {"alt": "A pair of dots with horizontal interval bars for each student, around a vertical line at zero."}}
+table = pd.DataFrame(store.results("scoreboard")["differences"])
 int8 = table[table["system"] == table["base"] + "_int8"]
 int8 = int8.drop_duplicates("base").set_index("base")
-columns = ["accuracy", "accuracy_low", "accuracy_high"]
-int8 = 100 * int8[[*columns, "seeds_low", "seeds_high"]].astype(float)
+int8 = 100 * int8[list(POINTS)].astype(float)
 row = int8.loc["rrs"].round(2).to_dict()
+said = evaluation.verdict(row["accuracy_low"], row["accuracy_high"])
+largest = round(float(int8["accuracy"].abs().max()), 2)
 for key, value in row.items():
     glue(f"rrs_{key}", value, display=False)
-said = evaluation.verdict(row["accuracy_low"], row["accuracy_high"])
 glue("rrs_verdict", said, display=False)
-largest = round(float(int8["accuracy"].abs().max()), 2)
 glue("largest", largest, display=False)
-
-# %% mystnb={"figure": {"name": "fig-int8-study", "caption": "Study, embedded corpus: macro accuracy of each 8-bit student minus its 32-bit original, with 95 % intervals over test recordings, all seeds pooled (upper of each pair), and over seeds (lower)."}, "image": {"alt": "A pair of dots with horizontal interval bars for each student, around a vertical line at zero."}}
 figure, ax = plt.subplots(figsize=(7, 3.4))
 plotting.differences(ax, int8.index, int8,
                      "8-bit minus 32-bit, macro accuracy (points)")
