@@ -337,8 +337,8 @@ for name, error in (("clips", naive), ("recordings", honest)):
 
 # %% [markdown]
 # The interval over clips is too narrow by half, and wrong far more often
-# than it admits. So every interval in this book is a bootstrap **over
-# recordings** {cite}`field2007bootstrapping`: draw whole recordings with
+# than it admits. So whenever this book asks about other test recordings, the
+# interval is a bootstrap **over recordings** {cite}`field2007bootstrapping`: draw whole recordings with
 # replacement, with all their clips and parallel devices, score, repeat a
 # thousand times, and keep the middle 95 %. In five lines, for one of the
 # simulated tests:
@@ -466,8 +466,8 @@ except AssertionError as error:
 # builds.
 #
 # ## Takeaways
-# * The task: name one of ten scenes from one second, on devices that were
-#   never heard in training.
+# * The task: name one of ten scenes from one second, on several devices, some
+#   of them never heard in training.
 # * The limits: 128 K parameters or 128 kB, and 30 million MACs a second,
 #   modelled on a Cortex-M4. Activations are not limited, and matter.
 # * Macro accuracy is the mean of the recalls. Log loss punishes confident

@@ -85,8 +85,8 @@ pd.DataFrame(units).groupby(corpus.clips["split"]).nunique()
 
 # %% [markdown]
 # Remember the third column. A thousand clips of two hundred locations are closer to two hundred
-# observations than to a thousand. That thought returns twice: in the intervals of this book, which
-# resample recordings and not clips, and in the last part of this chapter.
+# observations than to a thousand. That thought returns twice: in the intervals over test recordings,
+# which resample recordings and not clips, and in the last part of this chapter.
 #
 # ## Counts
 #
@@ -484,7 +484,8 @@ glue("study_clips", data["clips"]["train"], display=False)
 # Held out by location, the promise is {glue:text}`location_validation:.1f` %, the test
 # {glue:text}`location_test:.1f` %, and the gap {glue:text}`location_gap:.1f` points, from
 # {glue:text}`location_gap_low:.1f` to {glue:text}`location_gap_high:.1f`: {glue:text}`location_verdict`.
-# One difference to the test remains in every split: validation is mostly device `a`. On the test clips of
+# One more difference to the test remains: without augmented copies validation is mostly device `a`, with
+# them a third of it. On the test clips of
 # device `a` alone these classifiers reach {glue:text}`location_test_main_device:.1f` %.
 #
 # A promise that is too high would be harmless if it were equally high for all settings. So which
@@ -560,7 +561,7 @@ table.round(1)
 # %% [markdown]
 # {glue:text}`met` of {glue:text}`asked` rows are met. Where one is not, the corpus is harder or easier than
 # intended, and the row says by how much. How much of the last row is owed to ten networks, and how much to
-# longer training, is a question for [the teacher](08_teacher.ipynb).
+# their longer training and their augmentation, is a question for [the teacher](08_teacher.ipynb).
 #
 # ## Takeaways
 # * A clip is a second, cut from a recording, made at a location, through a device. The file name says

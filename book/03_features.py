@@ -314,8 +314,8 @@ print(f"values: {ours.size:,} against {wide.size:,}")
 # %% [markdown]
 # The small input has about half the values. It spends them on pitch, the baseline on time. What does
 # each keep of a sound? We can play a picture: take noise, and give each of its bands in each frame the
-# loudness that the picture says. Whatever you still recognise is in the picture; what is gone, no
-# network can find.
+# loudness that the picture says. Whatever you still recognise is in the picture. The reverse does
+# not hold: this player may lose what a network could still read.
 
 # %%
 def played(image, front, seconds=1):
@@ -361,8 +361,8 @@ plotting.players(kept, 8_000)
 # %% [markdown]
 # Eight frames keep the timbre: which bands hum, and how loud. They lose rhythm. Two chirps or footsteps
 # within a quarter of a second become one soft swell. Fifty-one frames keep the beat, and blur the pitch
-# of what beats: 40 bands up to 22 kHz leave wide steps. Both lose the phase, so all that was a tone is a
-# hiss.
+# of what beats: 40 bands up to 22 kHz leave wide steps. Both are played by shaped noise, so a tone
+# becomes a narrow hiss.
 #
 # ## Two choices that look alike
 #
@@ -479,7 +479,7 @@ print(f"values above zero: {100 * (features > 0).float().mean():.1f} per cent")
 # %% [markdown]
 # The mean is far from zero, and networks like zero. What helps is batch normalisation
 # {cite}`ioffe2015batch` right after the first convolution: over a batch, it takes each channel's mean out
-# and divides by its deviation. Here is an untrained student; [the next chapter](06_student.ipynb)
+# and divides by its deviation. Here is an untrained student; [its own chapter](06_student.ipynb)
 # builds it.
 
 # %%

@@ -14,7 +14,7 @@
 # help?
 #
 # ## What you will learn
-# * what the authors of TMSIC did to their clips: six versions of each, made before training;
+# * what the authors of TMSIC did to their clips: six versions of those of the rarer devices, made before training;
 # * what later winners did while training: other devices by convolution, Freq-MixStyle, mixup,
 #   rolling, masking; each written out by hand, seen and heard;
 # * how much of a device its filter explains, and what Freq-MixStyle takes along with it;
@@ -49,8 +49,7 @@ experiment = Experiment(profile, data_root, seed)
 corpus, train = experiment.corpus, experiment.table("train")
 
 # %% [markdown]
-# Our example is a tram through a simulated phone, because the authors changed only clips of devices
-# other than `a`. All sounds of this chapter are at 8 kHz: what is above, TMSIC does not hear.
+# Our example is a tram through a device other than `a`, because the authors changed only those clips. All sounds of this chapter are at 8 kHz: what is above, TMSIC does not hear.
 
 # %%
 other = train[train["device"] != "a"]
@@ -198,7 +197,7 @@ plotting.players(sounds, 8_000)
 #
 # $$ x'_n = \sum_k r_k\, x_{n-k} $$
 #
-# They measured responses of microphones; the devices of the embedded corpus are known by
+# They took recorded responses of devices; the devices of the embedded corpus are known by
 # construction. We use the *seen* ones only: with the responses of `s4` to `s6` those would be unseen no
 # longer. Real devices also compress, clip and hiss, which no filter does. How much of the way
 # does the filter go? In the training split every clip of another device has a parallel one of device
@@ -366,7 +365,7 @@ even = ((own > 0.25) & (own < 0.75)).float().mean()
 print(f"rolled by {shift} of 8,000 samples")
 print(f"mixes with at least a quarter of each: {even:.0%} of 64")
 
-# %% mystnb={"figure": {"name": "fig-augmentation-mixup", "caption": "Half of each: the mean of two waveforms, and the mean of their log-mel pictures; and a clip rolled by up to a tenth of a second."}, "image": {"alt": "Three log-mel pictures: the first shows the louder clip nearly alone, the second a blend of both, the third resembles the tram shown before."}}
+# %% mystnb={"figure": {"name": "fig-augmentation-mixup", "caption": "Half of each: the mean of two waveforms made equally loud, and the mean of their log-mel pictures; and a clip rolled by up to a tenth of a second."}, "image": {"alt": "Three log-mel pictures: the first shows the strong cells of both clips, the second a blend of both, the third resembles the tram shown before."}}
 half = y / (2 * y.std()) + z / (2 * z.std())
 blend = (picture(y) + picture(z)) / 2
 made = {"waveforms": picture(half), "pictures": blend}
@@ -389,7 +388,8 @@ plotting.players(sounds | {"rolled": rolled}, 8_000)
 # augmentation and seed, and writes `results/augmentation.json`. Every network sees the same number of
 # clips in the same number of steps, so an augmentation can gain by what it changes, and not by more
 # training. What draws anew (rolling, masking, filters) is drawn anew in each pass. The strengths are
-# those of their authors: nothing was tuned here, and the last weights are scored, so there was nothing
+# those of their authors, but for the frequency mask: it has their widths, and hides bands of every clip by
+# the mean. Nothing was tuned here, and the last weights are scored, so there was nothing
 # to choose by the test either.
 #
 # `copies` is a control. It repeats the clips of other devices six times *without* changing them, as
@@ -476,7 +476,8 @@ glue("passes", data["passes"], display=False)
 #   overlap and yet differ, or the reverse. That would be another paired comparison.
 # * **Anything about real devices.** The filters here are the embedded devices' own, so the convolution
 #   has an easier task than measured responses of other people's microphones would.
-# * **What tuned strengths would give.** Every recipe ran at its authors' strength, found on other data.
+# * **What tuned strengths would give.** Every recipe ran at one strength, found by its authors on other
+#   data, or near it.
 #
 # ## Takeaways
 # * The authors made six versions of every clip of the rarer devices before training. That changes the

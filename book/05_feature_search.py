@@ -62,7 +62,8 @@ for name, values in space.items():
 print(f"{len(points)} configurations")
 
 # %% [markdown]
-# Three of them, for the same second of sound. The values range from a few hundred to tens of thousands.
+# Three of them, for the same second of sound. Over the whole space a picture has from 120 to
+# 207,000 values; the limit of MACs leaves up to some 16,000.
 
 # %% mystnb={"figure": {"name": "fig-input-three", "caption": "One second through three configurations: sampling rate, transform, hop, bands."}, "image": {"alt": "Three spectrograms of the same second: one wide with many thin frames, one square, one of eight tall frames."}}
 clip = experiment.table("fit").iloc[0]
@@ -85,7 +86,7 @@ plotting.show(fig)
 # picture may be so large that the network exceeds 30 million MACs.
 #
 # Every configuration is read by one small network, so that only the input differs. It has three
-# convolutions of 3 × 3 and a third of TMSIC's filters. What it costs follows from the sizes alone, so we
+# convolutions of 3 × 3 with 40 filters; TMSIC has four with 92. What it costs follows from the sizes alone, so we
 # can sort all configurations before any is tried.
 
 # %%
@@ -131,11 +132,12 @@ plotting.show(fig)
 #
 # **TPE** {cite}`bergstra2011algorithms` sorts past trials into good and bad, and estimates a density of
 # each, $\ell(x)$ and $g(x)$. It draws candidates from the good and proposes the one with the largest
-# ratio $\ell(x)/g(x)$. The first ten are random.
+# ratio $\ell(x)/g(x)$. The first ten of each *bracket*,
+# a group of trials with the same exams, are random.
 #
 # **Hyperband** {cite}`li2018hyperband` starts many trials and gives the longest training only to
 # those that lead. After one epoch the best third goes on to the third epoch, of these the best third to
-# the ninth. To guard against slow starters, a part of the trials skips the first exam.
+# the ninth. To guard against slow starters, a part of the trials, a bracket of its own, skips the first exam.
 #
 # The score is the macro accuracy on the *validation* clips, whose locations are not among the clips to
 # fit on. The test split is not read at all. Trainings are short, and their rate does not fall, or one
@@ -169,7 +171,8 @@ columns = ["sample_rate", "n_fft", "hop_percent", "n_mels", "macs",
 live[columns]
 
 # %% [markdown]
-# A dozen trials of three epochs say little about the space. They do show the parts at work.
+# A dozen trials of three epochs say little about the space: all but the first, the authors' choice, are
+# still random draws. They show how trials are run, stopped and refused.
 #
 # ## The study
 #
@@ -311,14 +314,14 @@ print(f"on test, the interval lies {answer} zero")
 #
 # ## Exercises
 # **1.** How many values does each configuration of the front have, and which would you take for a
-# microcontroller with room for 4,000?
+# microcontroller with room for 400?
 #
 # :::{dropdown} Solution
 # ```python
 # values = [np.prod(Configuration(*row).log_mel().shape())
 #           for row in front[list(space)].itertuples(index=False)]
 # ```
-# Take the most accurate of those below 4,000. The authors' has 1,120.
+# Take the most accurate of those below 400. The authors' has 1,120.
 # :::
 #
 # **2.** Run the live search with another seed. Is the same trial best? What does that say about a dozen
@@ -337,7 +340,8 @@ print(f"on test, the interval lies {answer} zero")
 # seed of its own?
 #
 # :::{dropdown} Solution
-# With one seed, two inputs of the same shape begin equal, which takes some of the noise out of their
+# With one seed all trials begin with the same weights, whatever their input's shape: the network ends
+# in a mean. That takes some of the noise out of their
 # difference; but the search may fit itself to that one seed. With many seeds it cannot, and every score
 # is noisier. The comparison at the end uses new seeds for this reason.
 # :::

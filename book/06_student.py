@@ -457,7 +457,7 @@ table = score.table().query("group in ['overall', 'seen', 'unseen']")
 assert score.overall.accuracy > 0.15, "not better than guessing"
 table.set_index("group")[["clips", *columns]].round(3)
 
-# %% mystnb={"figure": {"name": "fig-student-result", "caption": "The student on the test split of this run's corpus. Left: recall of each scene with its 95 % interval over recordings. Right: what was answered for each true scene, in per cent."}, "image": {"alt": "Ten dots with intervals, one for each scene, beside a ten by ten confusion matrix whose diagonal is the darkest part."}}
+# %% mystnb={"figure": {"name": "fig-student-result", "caption": "The student on the test split of this run's corpus. Left: recall of each scene with its 95 % interval over recordings. Right: what was answered for each true scene, in per cent."}, "image": {"alt": "Ten dots with intervals, one for each scene, beside a ten by ten confusion matrix with a dark diagonal in most rows and dark cells beside it in others."}}
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.2), width_ratios=(2, 3))
 left, right = axes
 scenes = pd.DataFrame(score.scenes.values(), index=score.scenes.keys())
@@ -601,7 +601,7 @@ runs.set_index("seed")[columns].astype(float).round(3)
 # move by more or by less than the width of its interval?
 #
 # :::{dropdown} Solution
-# `make book ARGS="-p seed 1 --only 04"`. Compare the two tables under *How good is it?* A move
+# `make book ARGS="-p seed 1 --only 06"`. Compare the two tables under *How good is it?* A move
 # within the interval is no contradiction: the two runs share their test recordings, so the
 # interval speaks of a doubt that both share. The spread over seeds in the last table is the right
 # measure of this move.

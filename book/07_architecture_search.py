@@ -10,9 +10,9 @@
 # # The search for the architecture
 #
 # ## What you will learn
-# * the space in which TMSIC is one point among billions;
+# * the space in which TMSIC is one point among some hundred trillion;
 # * how the limits of the challenge become constraints that are known before training;
-# * what a search over that space finds in a few hundred short trials, and which parameters mattered;
+# * what a search over that space finds in two hundred short trials, and which parameters mattered;
 # * whether the best found is better than TMSIC;
 # * what one would have claimed had the test split chosen.
 #
@@ -324,7 +324,7 @@ plotting.show(fig)
 # cost(Architecture(pools=((1, 1), (2, 2))))
 # ```
 # Leaving out the first pool costs not one parameter, and lets the third convolution read twice as many
-# frames: 36.8 million MACs, the fourth included.
+# frames: 36.8 million MACs, the fourth included. So does leaving out the second: 32.0 million.
 # :::
 #
 # **2.** The second half of the study proposes impossible points less often than the first, or does it?
