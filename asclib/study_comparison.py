@@ -3,13 +3,16 @@ r"""All techniques against each other: weights tuned on validation clips, then s
     python -m asclib.study teachers --seeds 0 1
     python -m asclib.study weights
     python -m asclib.study comparison --seeds 0 1 2
-    python -m asclib.study comparison --seeds 0 1 2 --systems rrs@1 rrs@4
+    python -m asclib.study comparison --seeds 0 1 2 --systems rrs@0.25 rrs@1 rrs@4
     python -m asclib.study comparison --seeds 3 4 --systems student student_smoothed response \
         relational joint rrs
 
 A few cells of the table again, elsewhere, with the committed weights and teachers:
 
     python -m asclib.study comparison --seeds 0 --systems student response rrs --output again.json
+
+`results/comparison_real.json` was made by the first three commands with `--profile small`,
+`--data-root`, and files of their own, of the systems with one times the epochs.
 
 `teachers` keeps trained teachers in `results/teachers/`, so that whoever repeats a cell of the
 comparison need not train ten members first. A student of seed s learns from teacher
@@ -38,7 +41,7 @@ from asclib.store import PROJECT, write_atomic
 from asclib.training import predict, probabilities
 
 TEACHERS = PROJECT / "results" / "teachers"
-FACTORS = (0.25, 1.0, 4.0)  # what each technique's weight is multiplied by, in search of its own
+FACTORS = (1 / 16, 0.25, 1.0, 4.0)  # of each technique's weight, in search of its own
 TRIAL = 0.5  # the epochs of a trial in that search, as a share of a run's
 CONTROLS = ("student", "student_smoothed")
 CORE = (*CONTROLS, "response", "relational", "joint", "rrs")  # five seeds
@@ -97,7 +100,8 @@ def weights(profile: str, data_root: str | None, seed: int, teachers: Sequence[P
     Trials have half the epochs, or the search would cost as much as all that is compared.
     Returns: rows of system, factor, validation accuracy and loss of the epoch kept, and the factor
         each technique goes into the comparison with: that of the best accuracy, the loss deciding
-        between equals. The control with smoothed labels is searched likewise.
+        between equals. The control with smoothed labels is searched likewise; response distillation
+        of twice the epochs has the factor of response distillation.
     """
     names = [name for name in (*CORE, *REST) if name != "student"]
     # the weights as they are first: they are wanted whatever the search says
@@ -116,7 +120,8 @@ def weights(profile: str, data_root: str | None, seed: int, teachers: Sequence[P
     ]
     best = sorted(rows, key=lambda row: (-row["validation_accuracy"], row["validation_loss"]))
     factors = {name: next(r["factor"] for r in best if r["system"] == name) for name in names}
-    return {"seed": seed, "rows": rows, "factors": factors}
+    longer = {name: factors["response"] for name in ("response_long", "response_twice")}
+    return {"seed": seed, "rows": rows, "factors": factors | longer}
 
 
 def scaled(name: str, factor: float) -> str:
@@ -158,6 +163,13 @@ def comparison(
     build(list(runs.values()))
     any_of = next(iter(runs.values()))[0]
     test, table = any_of.clips("test"), any_of.table("test")
+    taught_by = {  # without it no gain can be understood
+        seed: evaluate(
+            probabilities(predict(experiment.network("teacher"), test.x)), table, resamples=1
+        ).overall.accuracy
+        for seed, experiment in {seed: one for (_, seed), (one, _) in runs.items()}.items()
+        if teachers  # ten members are not trained for this alone
+    }
     rows, said = [], []
     for (system, seed), (experiment, network) in runs.items():
         answer = probabilities(predict(experiment.network(network), test.x))
@@ -171,6 +183,7 @@ def comparison(
                 "factor": factors.get(system.name, 1.0),
                 "epochs": len(experiment.history(network)),
                 "teacher": seed % len(teachers) if teachers else seed,
+                "teacher_accuracy": taught_by.get(seed),
                 **kept_epoch(experiment, network),
                 "accuracy": score.overall.accuracy,
                 "log_loss": score.overall.log_loss,

@@ -12,7 +12,8 @@ from asclib.distillation import is_technique, stages_of
 from asclib.evaluation import calibration, evaluate
 from asclib.settings import CorpusSize, Profile, Training
 from asclib.study import main
-from asclib.study_comparison import SYSTEMS, System, student_of
+from asclib.study_comparison import FACTORS, SYSTEMS, System, student_of
+from asclib.training import predict
 
 PLAN = Training(epochs=2, batch_size=16, learning_rate=1e-3)
 TINY = Profile("tiny", CorpusSize(120, 180), replace(PLAN, epochs=1),
@@ -70,7 +71,7 @@ def test_each_weight_is_searched_with_the_same_budget_on_validation_clips(folder
     found = json.loads((folder / "weights.json").read_text())
     tried = [(row["system"], row["factor"]) for row in found["rows"]]
     names = ("student_smoothed", "response", "rrs")
-    assert sorted(tried) == sorted((name, f) for name in names for f in (0.25, 1.0, 4.0))
+    assert sorted(tried) == sorted((name, f) for name in names for f in FACTORS)
     for name in names:
         rows = [row for row in found["rows"] if row["system"] == name]
         best = max(row["validation_accuracy"] for row in rows)
@@ -104,6 +105,15 @@ def test_what_was_kept_has_the_scores_that_were_measured(folder):
         assert score.unseen.accuracy == pytest.approx(run.unseen_accuracy, abs=1e-9)
         error = calibration(answer, results.truth).error
         assert error == pytest.approx(run.calibration_error, abs=1e-2)
+
+
+def test_each_run_says_how_good_its_teacher_is(folder):
+    runs = Results(folder / "comparison.json").runs.query("seed == 0")
+    experiment = student_of("tiny", None, 0, System("rrs"), [folder / "teachers" / "tiny-0"])
+    test = experiment.clips("test")
+    right = predict(experiment.teacher(), test.x).argmax(1) == test.labels
+    shares = [right[test.labels == label].float().mean() for label in test.labels.unique()]
+    assert runs["teacher_accuracy"].tolist() == pytest.approx([float(np.mean(shares))] * len(runs))
 
 
 def test_runs_of_other_settings_are_refused_and_lose_nothing(folder, monkeypatch):
