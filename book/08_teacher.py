@@ -39,6 +39,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from asclib import plotting, store, training
 from asclib import teacher as one_vs_all
+from asclib.augmentation import freq_mixstyle
 from asclib.complexity import LIMITS, complexity
 from asclib.evaluation import calibration, compare, evaluate
 
@@ -156,8 +157,6 @@ plotting.show(figure)
 # fusion, and not to the student. What becomes of two clips?
 
 # %% mystnb={"figure": {"name": "fig-mixstyle", "caption": "Mean log-mel over time of two clips that are alone in a batch, and of the same clips after Freq-MixStyle."}, "image": {"alt": "Two solid curves over mel bands, and two dashed ones that lie between them."}}
-from asclib.augmentation import freq_mixstyle
-
 batch = fit.x[[0, len(fit.x) // 2]]
 between = (batch - batch.flip(0)).mean(3).abs().mean((1, 2))
 for attempt in range(500):  # until both went a part of the way to the other
