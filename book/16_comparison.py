@@ -420,7 +420,6 @@ size = {"heard_clips": len(real.clips),
         "heard_epochs": real.settings["profile"]["student"]["epochs"]}
 for key, value in size.items():
     glue(key, value, display=False)
-heard.sort_values(ascending=False).round(1).to_frame().T
 
 # %% mystnb={"figure": {"name": "fig-comparison-real", "caption": "Recorded sound: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower, cut at the frame). The order is that of the embedded corpus."}, "image": {"alt": "A row for each technique with two dots and two horizontal intervals around a vertical line at zero, in the order of the figure before."}}
 drawn(there, 20)
