@@ -12,7 +12,7 @@ A few cells of the table again, elsewhere, with the committed weights and teache
     python -m asclib.study comparison --seeds 0 --systems student response rrs --output again.json
 
 `results/comparison_real.json` was made by the first three commands with `--profile small`,
-`--data-root`, and files of their own, of the systems with one times the epochs.
+`--data-root` and files of their own; nothing in it was trained for twice the epochs.
 
 `teachers` keeps trained teachers in `results/teachers/`, so that whoever repeats a cell of the
 comparison need not train ten members first. A student of seed s learns from teacher
@@ -163,13 +163,11 @@ def comparison(
     build(list(runs.values()))
     any_of = next(iter(runs.values()))[0]
     test, table = any_of.clips("test"), any_of.table("test")
-    taught_by = {  # without it no gain can be understood
-        seed: evaluate(
-            probabilities(predict(experiment.network("teacher"), test.x)), table, resamples=1
-        ).overall.accuracy
-        for seed, experiment in {seed: one for (_, seed), (one, _) in runs.items()}.items()
-        if teachers  # ten members are not trained for this alone
-    }
+    given = {one.given_teacher: one for one, _ in runs.values() if one.given_teacher}
+    taught_by = {}  # a teacher's accuracy: without it no gain can be understood
+    for teacher, experiment in given.items():
+        answer = probabilities(predict(experiment.network("teacher"), test.x))
+        taught_by[teacher] = evaluate(answer, table, resamples=1).overall.accuracy
     rows, said = [], []
     for (system, seed), (experiment, network) in runs.items():
         answer = probabilities(predict(experiment.network(network), test.x))
@@ -183,7 +181,7 @@ def comparison(
                 "factor": factors.get(system.name, 1.0),
                 "epochs": len(experiment.history(network)),
                 "teacher": seed % len(teachers) if teachers else seed,
-                "teacher_accuracy": taught_by.get(seed),
+                "teacher_accuracy": taught_by.get(experiment.given_teacher),
                 **kept_epoch(experiment, network),
                 "accuracy": score.overall.accuracy,
                 "log_loss": score.overall.log_loss,

@@ -49,7 +49,8 @@ experiment = Experiment(profile, data_root, seed)
 corpus, train = experiment.corpus, experiment.table("train")
 
 # %% [markdown]
-# Our example is a tram through a device other than `a`, because the authors changed only those clips. All sounds of this chapter are at 8 kHz: what is above, TMSIC does not hear.
+# Our example is a tram through a device other than `a`, because the authors changed only those clips.
+# All sounds of this chapter are at 8 kHz: what is above, TMSIC does not hear.
 
 # %%
 other = train[train["device"] != "a"]

@@ -404,7 +404,7 @@ plotting.show(figure)
 # scenes and the layout of TAU, as in [quantisation](17_quantization.ipynb). No recording is on both sides. With so few clips
 # to learn from an epoch has few steps, so the profile is `small`, with three times the epochs.
 #
-# It is another task and an easier one, with few recordings to test on. So it can tell whether what we found hangs on our
+# It is another task, with few recordings to learn from and to test on. So it can tell whether what we found hangs on our
 # renderer. Which technique is best for scenes it cannot tell.
 
 # %%
