@@ -64,7 +64,7 @@ results = Results()
 #
 # What could not be made equal is time: the assistants had to be trained before they could teach.
 #
-# All figures are on the embedded corpus, which is synthetic.
+# Figures are on the embedded corpus, which is synthetic; one section near the end has recorded sound.
 
 # %%
 made = results.settings["profile"]
@@ -461,7 +461,8 @@ shown(there).head(5)
 # {glue:text}`heard_response_seeds`), and smoothed labels without a teacher {glue:text}`heard_student_smoothed:+.1f`
 # ({glue:text}`heard_student_smoothed_accuracy`, {glue:text}`heard_student_smoothed_seeds`).
 #
-# The gains on one corpus and on the other have a rank correlation of {glue:text}`rho:+.2f` ($p$ = {glue:text}`rho_p:.2f`).
+# Each has three seeds there, which is few. The gains on one corpus and on the other have a rank correlation of
+# {glue:text}`rho:+.2f` ($p$ = {glue:text}`rho_p:.2f`).
 # An order of techniques that one corpus gives is not to be trusted on another.
 #
 # ## Repeat it
