@@ -40,7 +40,9 @@ def look(net: nn.Module, x: Tensor, name: str) -> tuple[Tensor, Tensor]:
     output = torch.cat(heard, dim=1)
     if not name.startswith("norm"):
         output = F.relu(output)
-    return logits, F.adaptive_avg_pool2d(output, GRID) if name in MAPS else output
+    if name in MAPS and output.shape[-2:] != GRID:  # of the last map this would be a slow copy
+        output = F.adaptive_avg_pool2d(output, GRID)
+    return logits, output
 
 
 def _layer(name: str) -> str | None:
