@@ -343,9 +343,10 @@ def _pairs(
     # torch draws from no Beta with a generator of one's own; numpy does, the same on every device.
     drawn = torch.randint(2**62, (), generator=generator, device=generator.device)
     rng = np.random.default_rng(int(drawn))
-    partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
-    weight = torch.as_tensor(rng.beta(alpha, alpha, len(x)), dtype=x.dtype, device=x.device)
-    return rng, partner, weight
+    partner = torch.from_numpy(rng.permutation(len(x)))
+    weight = torch.as_tensor(rng.beta(alpha, alpha, len(x)), dtype=x.dtype)
+    # A GPU must not be waited for in every batch.
+    return rng, *(each.to(x.device, non_blocking=True) for each in (partner, weight))
 
 
 def _check_waveform(x: np.ndarray) -> None:

@@ -147,10 +147,10 @@ def decoupled(
 
 def _decouple(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (batch, 2) of [target, any other class], and (batch, classes - 1) of the others."""
-    batch, classes = logits.shape
-    is_target = F.one_hot(labels, classes).bool()
-    rest = logits[~is_target].view(batch, classes - 1)
-    return torch.stack([logits[is_target], rest.logsumexp(1)], dim=1), rest
+    column = torch.arange(logits.shape[1] - 1, device=logits.device)
+    target = labels[:, None]
+    rest = logits.gather(1, column + (column >= target))  # a mask would make a GPU be waited for
+    return torch.cat([logits.gather(1, target), rest.logsumexp(1, keepdim=True)], dim=1), rest
 
 
 def dist(
