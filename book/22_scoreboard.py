@@ -184,7 +184,7 @@ def against(base, names):
     rows.index = [labels[name] for name in names]
     text = rows.map("{:+.1f}".format).replace("+nan", "–")
     both = {
-        f"over {kind}": "[" + text[low] + ", " + text[high] + "]"
+        f"over {kind}": text[low] + " to " + text[high]
         for kind, low, high in (
             ("recordings", *ends[:2]), ("seeds", *ends[2:]))
     }

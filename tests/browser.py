@@ -38,6 +38,8 @@ new Promise(done => {
   Promise.resolve(started).then(() => document.fonts.ready).then(() => requestAnimationFrame(done));
 })
 """
+# Resolves once the window has been drawn as it is now.
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @dataclass
@@ -60,10 +62,7 @@ class Page:
 
     def open(self, address: str, size: str, timeout: float = 60) -> Visit:
         """Open a page at one of SIZES and wait until it is loaded and its mathematics is set."""
-        width, height = SIZES[size]
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                   screenWidth=width, screenHeight=height, deviceScaleFactor=1,
-                   mobile=size == "phone")  # fmt: skip
+        self._show(*SIZES[size], mobile=size == "phone")
         self._visit = Visit()
         self._loaded = False
         failure = self._call("Page.navigate", url=address).get("errorText")
@@ -86,12 +85,18 @@ class Page:
         return answer["result"].get("value")
 
     def picture(self) -> bytes:
-        """A PNG of the whole page, as tall as it is."""
+        """A PNG of the whole page, as tall as it is; the window is as tall from then on."""
         height = self.evaluate("document.documentElement.scrollHeight")
-        width = self.evaluate("window.innerWidth")
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        answer = self._call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
-        return base64.b64decode(answer["data"])
+        self._show(self.evaluate("innerWidth"), height, mobile=self._mobile)
+        # Chromium's own way to look beyond the window lays some long pages out anew, too wide.
+        self.evaluate(DRAWN)
+        return base64.b64decode(self._call("Page.captureScreenshot")["data"])
+
+    def _show(self, width: int, height: int, mobile: bool) -> None:
+        self._mobile = mobile
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                   screenWidth=width, screenHeight=height, deviceScaleFactor=1,
+                   mobile=mobile)  # fmt: skip
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
