@@ -17,8 +17,8 @@
 # * how good it is on the test split, and how much of that is luck of the seed.
 #
 # **Prerequisites**: [the features](03_features.ipynb); what a convolution and a gradient are.
-# **Data in**: the log-mel features of the corpus. **Data out**: the trained student, which every
-# later chapter compares itself with.
+# **Data in**: the log-mel features of the corpus; `results/scoreboard.json` of the study.
+# **Data out**: the trained student, which every later chapter compares itself with.
 
 # %% tags=["parameters"]
 profile = "quick"
