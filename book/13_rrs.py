@@ -357,8 +357,8 @@ for base, row in gaps.iterrows():
 # ({glue:text}`rrs_faithful_low:+.1f` to {glue:text}`rrs_faithful_high:+.1f`,
 # {glue:text}`rrs_faithful_verdict`).
 #
-# All this is from few seeds, with the weights as published. [All techniques, compared](16_comparison.ipynb) has more seeds
-# and a weight for each technique, chosen on validation clips:
+# All this is from few seeds, with the weights as published. [All techniques, compared](16_comparison.ipynb) has a weight
+# for each technique, chosen on validation clips:
 
 # %%
 from asclib.comparison import POINTS, Results
