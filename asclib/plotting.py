@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 
 import matplotlib.font_manager  # noqa: F401 - the font cache speaks up here and not inside a cell
 import matplotlib.pyplot as plt
@@ -21,6 +22,7 @@ SCENE_LABELS = tuple(scene.replace("_", " ") for scene in SCENES)
 SCENE_COLOURS = dict(zip(SCENES, sns.color_palette("tab10", len(SCENES)), strict=True))
 DEVICE_COLOURS = dict(zip(DEVICES, sns.color_palette("colorblind", len(DEVICES)), strict=True))
 INK, ACCENT, MUTED = "#1f3b5c", "#c44e31", "#9aa5b1"
+GLUED = 6  # decimals of a number that prose quotes
 
 
 def use_style() -> None:
@@ -167,10 +169,8 @@ def embeddings(
     """
     table = purities(views, clips, neighbours=neighbours)
     flat = planes(views)
-    width, height = np.ptp(np.concatenate([*flat.values()]), axis=0)
-    panel = 2.7 * np.clip(height / max(width, 1e-9), 0.5, 1.5)  # inches, its axes being equal
     rows = -(-len(views) // columns)
-    size = (2.85 * columns, (panel + 0.6) * rows + 0.7)
+    size = (2.85 * columns, 2.8 * rows + 0.7)  # inches; whatever the clouds, one size of picture
     figure, axes = plt.subplots(
         rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True
     )
@@ -187,6 +187,18 @@ def embeddings(
         axes.flat[0].scatter([], [], s=20, color=SCENE_COLOURS[scene], label=label)
     figure.legend(loc="outside lower center", ncols=min(5, 2 * columns), fontsize=9)
     return figure, table
+
+
+def glue(name: str, value: float | str) -> None:
+    """Hand a number or a word to the prose, which quotes it as `{glue:text}` by this name.
+
+    A float keeps `GLUED` decimals, far more than any sentence prints: what the last bits of a sum
+    are differs from processor to processor, and a committed notebook must not.
+    """
+    import myst_nb  # the book's builder: what is only drawn does not need it
+
+    exact = isinstance(value, (str, Integral))
+    myst_nb.glue(name, value if exact else round(float(value), GLUED), display=False)
 
 
 def show(figure: plt.Figure) -> None:

@@ -27,6 +27,7 @@ from torch import Tensor, fx, nn
 from asclib import tflite
 from asclib.graph import inference_graph, operation_of
 from asclib.tflite import LiteRT
+from asclib.training import one_thread
 
 __all__ = [
     "KINDS", "RANGES", "WEIGHTED", "Calibration", "LiteRT", "agreement", "calibration_rows",
@@ -278,7 +279,7 @@ def calibrated_ranges(
         return x
 
     where = next(graph.parameters()).device
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():  # else the last bits are those of the number of cores
         for clip in calibration.clips:  # one at a time, as the file is calibrated
             Walk(graph, collect).run(clip[None].to(where))
     take = RANGES[calibration.method]

@@ -31,12 +31,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
-from myst_nb import glue
 
 from asclib import plotting, soundscapes, sources, synthesis
 from asclib.corpus import places, read_audio
 from asclib.experiment import Experiment
 from asclib.features import LogMel, resample
+from asclib.plotting import glue
 from asclib.settings import DEVICES, SCENES, UNSEEN_DEVICES
 from asclib.store import results
 
@@ -466,11 +466,11 @@ for name, split in {"published": published, "clip": order[1],
                     "location": "location"}.items():  # fmt: skip
     row = study.loc[split]
     for column, value in row.items():
-        glue(f"{name}_{column}", round(float(value), 2), display=False)
+        glue(f"{name}_{column}", value)
     verdict = includes_zero(row["gap_low"], row["gap_high"])
-    glue(f"{name}_verdict", verdict, display=False)
-glue("draws", draws, display=False)
-glue("study_clips", data["clips"]["train"], display=False)
+    glue(f"{name}_verdict", verdict)
+glue("draws", draws)
+glue("study_clips", data["clips"]["train"])
 
 # %% [markdown]
 # On the embedded corpus, with {glue:text}`study_clips` training clips and {glue:text}`draws` draws of
@@ -502,9 +502,9 @@ for split, tint in tints.items():
     ax.plot(curve["test"], "--", color=tint, label=f"{split}, test")
     best = curve["validation"].idxmax()
     ax.plot(best, curve.at[best, "validation"], "o", ms=12, mfc="none", c=tint)
-    glue(f"{name}_choice", float(best), display=False)
+    glue(f"{name}_choice", float(best))
     chosen = float(curve.at[best, "test"])
-    glue(f"{name}_chosen", round(chosen, 2), display=False)
+    glue(f"{name}_chosen", chosen)
 ax.set(xscale="log", xlabel="C", ylabel="macro accuracy (%)")
 ax.legend(fontsize=8)
 plotting.show(fig)
@@ -554,8 +554,8 @@ targets = {
 table = pd.DataFrame(
     [[*values, "yes" if met else "no"] for values, met in targets.values()],
     index=list(targets), columns=["measured", "low", "high", "met"])
-glue("met", int((table["met"] == "yes").sum()), display=False)
-glue("asked", len(table), display=False)
+glue("met", int((table["met"] == "yes").sum()))
+glue("asked", len(table))
 table.round(1)
 
 # %% [markdown]

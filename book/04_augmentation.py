@@ -36,12 +36,12 @@ import numpy as np
 import pandas as pd
 import soxr
 import torch
-from myst_nb import glue
 
 from asclib import augmentation, plotting
 from asclib.corpus import read_audio
 from asclib.experiment import Experiment
 from asclib.features import LogMel
+from asclib.plotting import glue
 from asclib.store import results
 
 plotting.use_style()
@@ -439,14 +439,13 @@ for devices, value in panels:
     better = -1 if value == "log_loss" else 1
     for word, sign in [("better", better), ("worse", -better)]:
         sure = part.index[(sign * ends.astype(float) > 0).all(axis=1)]
-        glue(f"{devices}_{value}_{word}", ", ".join(sure) or "–", False)
+        glue(f"{devices}_{value}_{word}", ", ".join(sure) or "–")
 control = gains.get_group(("copies", "all")).loc["six-fold"]
 for name, number in control.items():
     if isinstance(number, float):
-        glue(f"six_{name}", round(float(number), 3), display=False)
-known = round(float(means.at["none", "fit_accuracy"]), 2)
-glue("none_fit_accuracy", known, display=False)
-glue("passes", data["passes"], display=False)
+        glue(f"six_{name}", number)
+glue("none_fit_accuracy", means.at["none", "fit_accuracy"])
+glue("passes", data["passes"])
 
 # %% [markdown]
 # Take as shown only what both intervals leave on one side of zero.

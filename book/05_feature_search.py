@@ -29,12 +29,12 @@ seed = 0
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from myst_nb import glue
 
 from asclib import plotting, store
 from asclib.complexity import LIMITS
 from asclib.corpus import read_audio
 from asclib.experiment import Experiment
+from asclib.plotting import glue
 from asclib.tuning import EFFORTS, Configuration, EmptyFilters, Search, cost
 from asclib.tuning import features, figures, report, search
 
@@ -184,8 +184,8 @@ trials = pd.DataFrame(found["trials"])
 settings, clips = found["settings"], found["clips"]
 outcomes = trials["outcome"].value_counts()
 for name in ("finished", "behind", "impossible"):
-    glue(f"input_{name}", int(outcomes.get(name, 0)), display=False)
-glue("input_trials", len(trials), display=False)
+    glue(f"input_{name}", int(outcomes.get(name, 0)))
+glue("input_trials", len(trials))
 print(f"{clips['fit']} clips to fit on, {clips['validation']} to validate on")
 print(f"up to {settings['epochs']} epochs")
 distinct = trials[list(space)].drop_duplicates()
@@ -220,7 +220,7 @@ plotting.show(fig)
 spent = trials["epochs"].map(len).sum()
 trained = (trials["outcome"] != "impossible").sum()
 full = trained * settings["epochs"]
-glue("input_saved", float(100 * (1 - spent / full)), display=False)
+glue("input_saved", float(100 * (1 - spent / full)))
 print(f"{spent} epochs were trained, {full} without Hyperband")
 
 # %% [markdown]
@@ -284,14 +284,14 @@ plotting.show(fig)
 # %%
 searched = 100 * trials.set_index("number")["accuracy"]
 claim = searched[found["best"]["number"]]
-glue("input_claim", float(claim), display=False)
-glue("input_start", float(searched[0]), display=False)
+glue("input_claim", float(claim))
+glue("input_start", float(searched[0]))
 for split, row in rows.iterrows():
     for name, value in row.items():
-        glue(f"input_{split}_{name}", float(value), display=False)
+        glue(f"input_{split}_{name}", float(value))
 low, high = rows.loc["test", ["low", "high"]]
 answer = "above" if low > 0 else "below" if high < 0 else "on both sides of"
-glue("input_answer", answer, display=False)
+glue("input_answer", answer)
 print(f"on test, the interval lies {answer} zero")
 
 # %% [markdown]

@@ -33,13 +33,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 from torch import nn
 
 from asclib import plotting, settings, store, training
 from asclib.evaluation import evaluate
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC, count_parameters
+from asclib.plotting import glue
 
 plotting.use_style()
 experiment = Experiment(profile, data_root, seed)
@@ -333,8 +333,13 @@ def learn(net, clips, epochs, batch=32, peak=3e-3):
 
 # %% [markdown]
 # Chance enters three times: the initial weights, the order of the clips, dropout. All three come
-# from one generator, so a seed fixes them. On one thread even the order of every sum is fixed:
-# the same seed gives the same weights, bit for bit.
+# from one generator, so a seed fixes them. On one thread even the order of every sum is fixed: on one
+# machine, with one set of library versions, the same seed gives the same weights, bit for bit.
+#
+# Another processor runs the same program, but adds in another order, so the last bits of a sum differ.
+# Training feeds them back thousands of times, until the weights are as different as another seed would
+# make them. The sounds of the embedded corpus are the same bytes everywhere, and their features agree
+# to a ten-thousandth of a neper; the numbers of the cells that train are yours.
 
 # %%
 def draw(clips, count):
@@ -532,7 +537,7 @@ quoted = {
     "seed_high": percent.max(), "pooled_low": low, "pooled_high": high,
     "seed_loss": runs["log_loss"].mean()}  # fmt: skip
 for name, value in quoted.items():
-    glue(f"student_{name}", float(value), display=False)
+    glue(f"student_{name}", float(value))
 columns = ["accuracy", "unseen_accuracy", "log_loss"]
 runs.set_index("seed")[columns].astype(float).round(3)
 

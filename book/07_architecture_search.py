@@ -33,12 +33,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from myst_nb import glue
 
 from asclib import plotting, store
 from asclib.complexity import LIMITS, complexity
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
+from asclib.plotting import glue
 from asclib.tuning import EFFORTS, Architecture, Search, Searched, cost
 from asclib.tuning import architecture, figures, report, search
 import optuna  # after asclib, which keeps its first words back
@@ -122,7 +122,7 @@ large = costs["parameters"] > limit.parameters
 print(f"too many MACs:       {over.mean():.1%}")
 print(f"too many parameters: {large.mean():.1%}")
 print(f"within both:         {(~over & ~large).mean():.1%}")
-glue("net_outside", float(100 * (over | large).mean()), display=False)
+glue("net_outside", float(100 * (over | large).mean()))
 
 # %% [markdown]
 # It is the MACs that bind. To train such networks first and throw them away afterwards would waste a good
@@ -174,15 +174,15 @@ trials = pd.DataFrame(found["trials"])
 names = list(architecture.parameters(Architecture()))
 outcomes = trials["outcome"].value_counts()
 for name in ("finished", "behind", "impossible"):
-    glue(f"net_{name}", int(outcomes.get(name, 0)), display=False)
-glue("net_trials", len(trials), display=False)
+    glue(f"net_{name}", int(outcomes.get(name, 0)))
+glue("net_trials", len(trials))
 clips, settings = found["clips"], found["settings"]
 print(f"{clips['fit']} clips to fit on, {clips['validation']} to validate on")
 print(f"{len(trials)} trials of up to {settings['epochs']} epochs")
 halves = trials["number"] < len(trials) / 2
 impossible = (trials["outcome"] == "impossible").groupby(~halves).mean()
 for half, name in zip(impossible, ("first", "second"), strict=True):
-    glue(f"net_impossible_{name}", float(100 * half), display=False)
+    glue(f"net_impossible_{name}", float(100 * half))
 outcomes
 
 # %% [markdown]
@@ -247,13 +247,13 @@ rows.rename(columns={"authors": "TMSIC"}).round(1)
 # %%
 for split, row in rows.iterrows():
     for name, value in row.items():
-        glue(f"net_{split}_{name}", float(value), display=False)
+        glue(f"net_{split}_{name}", float(value))
 low, high = rows.loc["test", ["low", "high"]]
 answer = "above" if low > 0 else "below" if high < 0 else "on both sides of"
-glue("net_answer", answer, display=False)
+glue("net_answer", answer)
 start = trials.loc[0, "accuracy"]
-glue("net_claim", float(100 * best["accuracy"]), display=False)
-glue("net_start", float(100 * start), display=False)
+glue("net_claim", float(100 * best["accuracy"]))
+glue("net_start", float(100 * start))
 print(f"on test, the interval lies {answer} zero")
 
 # %% [markdown]
@@ -279,9 +279,9 @@ tested = pd.DataFrame(flat["trials"])
 names = ["claimed", "kept", "flattery", "flattery_low", "flattery_high",
          "kept_by_validation_choice", "mean"]  # fmt: skip
 for name in names:
-    glue(f"net_{name}", 100 * flat[name], display=False)
+    glue(f"net_{name}", 100 * flat[name])
 agree = tested["validation"].corr(tested["test"])
-glue("net_correlation", float(agree), display=False)
+glue("net_correlation", float(agree))
 print(f"{len(tested)} networks, {flat['halves']} halves")
 (100 * pd.Series({name: flat[name] for name in names})).round(1)
 

@@ -34,7 +34,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from asclib import plotting, store, training
@@ -46,6 +45,7 @@ from asclib.evaluation import calibration, compare, evaluate
 # %%
 from asclib.experiment import MEMBERS, Experiment
 from asclib.networks import TMSIC
+from asclib.plotting import glue
 from asclib.settings import SCENES
 
 plotting.use_style()
@@ -465,16 +465,16 @@ print((100 * seeds).round(1).to_string())
 rows = {**dict(against.iterrows()), "control": control.astype(float)}
 for name, row in rows.items():
     open_ = row["accuracy_low"] <= 0 <= row["accuracy_high"]
-    glue(f"{name}_verdict", "includes" if open_ else "excludes", display=False)
+    glue(f"{name}_verdict", "includes" if open_ else "excludes")
     for column, value in row.items():
-        glue(f"{name}_{column}", float(value), display=False)
+        glue(f"{name}_{column}", float(value))
 for name, mean in (100 * seeds.mean()).items():
-    glue(f"{name}_mean", float(mean), display=False)
+    glue(f"{name}_mean", float(mean))
 for name, mean in runs.groupby("system")["calibration_error"].mean().items():
-    glue(f"{name}_calibration", float(mean), display=False)
+    glue(f"{name}_calibration", float(mean))
 for name, value in in_nats.items():
-    glue(f"teacher_{name}", float(value), display=False)
-glue("teacher_seeds", float(len(seeds)), display=False)
+    glue(f"teacher_{name}", float(value))
+glue("teacher_seeds", float(len(seeds)))
 losses = runs.groupby("system")["log_loss"].agg(["mean", "min", "max"])
 losses.loc[names].round(3).rename_axis("log loss over seeds")
 

@@ -31,11 +31,11 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from myst_nb import glue
 
 from asclib import plotting, store
 from asclib.evaluation import evaluate, over_seeds
 from asclib.experiment import Experiment, build
+from asclib.plotting import glue
 from asclib.settings import SCENES
 from asclib.training import predict, probabilities
 
@@ -47,7 +47,7 @@ truth = test.labels.numpy()
 # %% [markdown]
 # ## The question
 #
-# The teacher is ten networks, each of which knows one scene from the rest. On average it scores above the student. But it is ten
+# The teacher is ten networks, each of which knows one scene from the rest. In the studies it scores above the student on average. But it is ten
 # times as large, its members had an augmentation that the student had not, and an average of *any* networks may beat each of them
 # {cite}`hansen1990neural`. So how much of the gain is owed to one-vs-all?
 #
@@ -149,10 +149,10 @@ scores = ["accuracy", "log_loss", "unseen_accuracy", "calibration_error"]
 table = runs.groupby("system")[scores].mean().loc[order]
 table.insert(1, "sd", runs.groupby("system")["accuracy"].std())
 table[["accuracy", "sd", "unseen_accuracy", "calibration_error"]] *= 100
-glue("seeds", len(study["seeds"]), display=False)
+glue("seeds", len(study["seeds"]))
 for name, row in table.iterrows():
-    glue(f"{name}_accuracy", float(row["accuracy"]), display=False)
-    glue(f"{name}_loss", float(row["log_loss"]), display=False)
+    glue(f"{name}_accuracy", float(row["accuracy"]))
+    glue(f"{name}_loss", float(row["log_loss"]))
 table.round({name: 3 if name == "log_loss" else 1 for name in table})
 
 # %% [markdown]
@@ -175,10 +175,10 @@ plotting.show(figure)
 # %%
 for (system, base), row in shown.iterrows():
     for key, value in row.items():
-        glue(f"{system}_{base}_{key}", float(value), display=False)
+        glue(f"{system}_{base}_{key}", float(value))
     ends = ("accuracy_low", "accuracy_high"), ("seeds_low", "seeds_high")
     clear = all(row[low] > 0 or row[high] < 0 for low, high in ends)
-    glue(f"{system}_{base}", "is" if clear else "is not", display=False)
+    glue(f"{system}_{base}", "is" if clear else "is not")
 shown.round(1)
 
 # %% [markdown]
@@ -238,11 +238,11 @@ plotting.show(figure)
 members = pd.DataFrame(study["members"]).groupby("scene")
 members = members[["share", "said", "calibration_error"]].mean()
 members = members.loc[list(SCENES)]
-glue("said", float(members["said"].mean()), display=False)
-glue("gap", float(members["calibration_error"].mean()), display=False)
+glue("said", float(members["said"].mean()))
+glue("gap", float(members["calibration_error"].mean()))
 worst = members["calibration_error"].idxmax()
-glue("worst", worst.replace("_", " "), display=False)
-glue("worst_gap", float(members["calibration_error"].max()), display=False)
+glue("worst", worst.replace("_", " "))
+glue("worst_gap", float(members["calibration_error"].max()))
 members.round(3)
 
 # %% [markdown]

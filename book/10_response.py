@@ -36,7 +36,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 
 from asclib import plotting, store
 from asclib.distillation import TECHNIQUES, losses
@@ -78,7 +77,7 @@ assert torch.isfinite(teacher_logits).all()
 # %% [markdown]
 # Which of the other nine scenes come into view as the temperature rises?
 
-# %% mystnb={"figure": {"name": "fig-temperature", "caption": "The teacher's answer for one test clip at three temperatures; the clip's own scene is the coloured bar."}, "image": {"alt": "Three bar charts of ten probabilities each. At temperature 1 one bar holds nearly everything; at 3 and 10 the other bars grow while the order stays the same."}}
+# %% mystnb={"figure": {"name": "fig-temperature", "caption": "The teacher's answer for one test clip at three temperatures; the clip's own scene is the coloured bar."}, "image": {"alt": "Three bar charts of ten probabilities each. At temperature 1 one bar is by far the largest; at 3 and 10 the other bars grow while the order stays the same."}}
 figure, axes = plt.subplots(1, 3, figsize=(8, 3.2), sharey=True, sharex=True)
 colours = [plotting.MUTED] * 10
 colours[test.labels[clip]] = plotting.ACCENT
@@ -459,15 +458,16 @@ plotting.show(figure)
 
 # %%
 from asclib.evaluation import verdict
+from asclib.plotting import glue
 
 for name, pair in zip(("kd", "faithful", "slip"), pairs, strict=True):
     row = gaps.loc[pair]
     for key, value in row.items():
-        glue(f"{name}_{key}", round(float(value), 2), display=False)
+        glue(f"{name}_{key}", value)
     clear = verdict(row["accuracy_low"], row["accuracy_high"])
-    glue(f"{name}_recordings", clear, display=False)
+    glue(f"{name}_recordings", clear)
     clear = verdict(row["seeds_low"], row["seeds_high"])
-    glue(f"{name}_seeds", clear, display=False)
+    glue(f"{name}_seeds", clear)
 
 # %% [markdown]
 # On the embedded corpus, the student taught by answers minus the student alone is

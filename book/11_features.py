@@ -35,7 +35,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 
 from asclib import plotting, settings
 from asclib.distillation import TECHNIQUES, losses
@@ -43,6 +42,7 @@ from asclib.distillation.outputs import MAPS, Connected, look
 from asclib.evaluation import compare, verdict
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
+from asclib.plotting import glue
 from asclib.training import predict
 
 plotting.use_style()
@@ -131,7 +131,7 @@ wanted = t.permute(0, 2, 3, 1).reshape(-1, 2)
 best = torch.linalg.lstsq(places, wanted).solution
 r = (places @ best).view(2, 3, 1, 2).permute(0, 3, 1, 2)
 pair = pd.DataFrame(torch.cat([places[:, :1], wanted, places @ best], 1),
-                    columns=["s", "t1", "t2", "r1", "r2"]).round(2)
+                    columns=["s", "t1", "t2", "r1", "r2"]).round(2) + 0.0
 by_hand = ((r - t) ** 2).mean()
 torch.testing.assert_close(by_hand, losses.hint(r, t))
 print(f"hint by hand {by_hand:.4f}, asclib {losses.hint(r, t):.4f}")
@@ -281,7 +281,8 @@ rows = {name: {"hint": losses.hint(x.relu(), m.relu()),
                "attention": losses.attention(x.relu(), m.relu()),
                "OFD": losses.margin(x, m, losses.negative_mean(m))}
         for name, x in changed.items()}
-pd.DataFrame(rows).T.astype(float).round(4)
+pd.DataFrame(rows).T.astype(float).round(
+    {"hint": 2, "attention": 4, "OFD": 0})
 
 # %% [markdown]
 # Attention does not care for loudness nor for the order of channels. OFD is the only one to see the
@@ -354,7 +355,7 @@ views = {name: predict(net, test.x, net.embed) for name, net in nets.items()}
 plans = [one.profile.stage for one in (short, experiment)]
 print("{} epochs a stage instead of {}".format(*(p.epochs for p in plans)))
 
-# %% mystnb={"figure": {"name": "fig-features-curves", "caption": "Live run, a third of the epochs: validation macro accuracy of the student alone and of four taught students. The dotted line ends the hint of the two FitNets, during which no label and no answer is shown."}, "image": {"alt": "Five curves over epochs; the two FitNets curves run twice as long, low up to a dotted line and rising after it."}}
+# %% mystnb={"figure": {"name": "fig-features-curves", "caption": "Live run, a third of the epochs: validation macro accuracy of the student alone and of four taught students. The dotted line ends the hint of the two FitNets, during which no label and no answer is shown."}, "image": {"alt": "Five curves over epochs; the two FitNets curves run twice as long, with a dotted line where their hint ends."}}
 figure, ax = plt.subplots(figsize=(7, 3))
 for name in nets:
     history = short.history(name.replace("student alone", "student"))
@@ -423,9 +424,9 @@ purity.round(1)
 # %% mystnb={"figure": {"name": "fig-features-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Four rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
 gains = plotting.study_gains("fitnets", "fitnets_deep", "attention", "ofd")
 for name, row in gains.iterrows():
-    glue(f"features_{name}", float(row["accuracy"]), display=False)
+    glue(f"features_{name}", float(row["accuracy"]))
     glue(f"features_{name}_seeds", verdict(
-        row["seeds_low"], row["seeds_high"]), display=False)
+        row["seeds_low"], row["seeds_high"]))
 
 # %% [markdown]
 # FitNets' hint gains {glue:text}`features_fitnets:+.1f` points (the interval over seeds {glue:text}`features_fitnets_seeds`), the deeper one

@@ -34,13 +34,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 
 from asclib import plotting
 from asclib.distillation import TECHNIQUES, losses
 from asclib.distillation.outputs import look
 from asclib.evaluation import verdict
 from asclib.experiment import Experiment
+from asclib.plotting import glue
 from asclib.training import macro_accuracy, predict
 
 plotting.use_style()
@@ -202,10 +202,11 @@ plotting.show(figure)
 
 # %%
 for name, x in (("start", student), ("end", moving.detach())):
-    centre = ", ".join(f"{value:.2f}" for value in x.mean(0))
+    centre = ", ".join(f"{value:.1f}" for value in x.mean(0))
     print(f"{name:6}relational {losses.relational(x, teacher):.4f}, "
           f"centre ({centre}), AB {(x[1] - x[0]).norm():.2f}")
 assert losses.relational(moving, teacher) < 1e-3
+assert (moving.detach().mean(0) - student.mean(0)).abs().max() < 1e-4
 
 # %% [markdown]
 # They form the teacher's rectangle, in their own place and in their own size. The centre has not moved
@@ -452,9 +453,9 @@ purity.round(1)
 # %% mystnb={"figure": {"name": "fig-relations-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Two rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
 gains = plotting.study_gains("relational", "similarity")
 for name, row in gains.iterrows():
-    glue(f"relations_{name}", float(row["accuracy"]), display=False)
+    glue(f"relations_{name}", float(row["accuracy"]))
     glue(f"relations_{name}_seeds", verdict(
-        row["seeds_low"], row["seeds_high"]), display=False)
+        row["seeds_low"], row["seeds_high"]))
 
 # %% [markdown]
 # Distances and angles gain {glue:text}`relations_relational:+.1f` points (the interval over seeds {glue:text}`relations_relational_seeds`),

@@ -36,13 +36,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 
 from asclib import plotting, store
 from asclib.distillation import TECHNIQUES, losses
 from asclib.evaluation import evaluate
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
+from asclib.plotting import glue
 from asclib.training import predict
 
 plotting.use_style()
@@ -325,10 +325,10 @@ from asclib.evaluation import verdict
 for base, row in gaps.iterrows():
     seeds = verdict(row["low"], row["high"])
     recordings = verdict(row["clips_low"], row["clips_high"])
-    glue(f"{base}_verdict", seeds, display=False)
-    glue(f"{base}_clips_verdict", recordings, display=False)
+    glue(f"{base}_verdict", seeds)
+    glue(f"{base}_clips_verdict", recordings)
     for key, value in row.items():
-        glue(f"{base}_{key}", round(float(value), 2), display=False)
+        glue(f"{base}_{key}", value)
 
 # %% [markdown]
 # On the embedded corpus, RRS minus the student alone is {glue:text}`student_mean:+.1f` points. The
@@ -364,9 +364,9 @@ for base, row in gaps.iterrows():
 from asclib.comparison import POINTS, Results
 
 longer = Results().against("response_long", times=2, rivals=["rrs"])
-glue("more_seeds", int(longer.at["rrs", "seeds"]), display=False)
+glue("more_seeds", int(longer.at["rrs", "seeds"]))
 for key, value in longer.loc["rrs", list(POINTS)].items():
-    glue(f"more_{key}", 100 * float(value), display=False)
+    glue(f"more_{key}", 100 * float(value))
 (100 * longer[list(POINTS)]).round(1)
 
 # %% [markdown]

@@ -35,12 +35,12 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 
 from asclib import plotting
 from asclib.distillation import TECHNIQUES, losses
 from asclib.evaluation import calibration, evaluate, verdict
 from asclib.experiment import Experiment
+from asclib.plotting import glue
 from asclib.training import predict
 
 plotting.use_style()
@@ -366,9 +366,9 @@ purity.round(1)
 # %% mystnb={"figure": {"name": "fig-answers-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Four rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
 gains = plotting.study_gains("response", "decoupled", "dist", "contrastive")
 for name, row in gains.iterrows():
-    glue(f"answers_{name}", float(row["accuracy"]), display=False)
+    glue(f"answers_{name}", float(row["accuracy"]))
     glue(f"answers_{name}_seeds", verdict(
-        row["seeds_low"], row["seeds_high"]), display=False)
+        row["seeds_low"], row["seeds_high"]))
 
 # %% [markdown]
 # Plain response gains {glue:text}`answers_response:+.1f` points (the interval over seeds {glue:text}`answers_response_seeds`), the decoupled

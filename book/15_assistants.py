@@ -35,7 +35,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from myst_nb import glue
 
 from asclib import plotting
 from asclib.complexity import LIMITS, complexity
@@ -43,6 +42,7 @@ from asclib.distillation import TECHNIQUES, losses
 from asclib.evaluation import compare, evaluate, verdict
 from asclib.experiment import ASSISTANT, Experiment
 from asclib.networks import TMSIC, WIDTHS
+from asclib.plotting import glue
 from asclib.training import predict
 
 plotting.use_style()
@@ -327,9 +327,9 @@ purity.round(1)
 gains = plotting.study_gains(
     "response", "assisted", "fitnets", "assisted_fitnets")
 for name, row in gains.iterrows():
-    glue(f"chain_{name}", float(row["accuracy"]), display=False)
+    glue(f"chain_{name}", float(row["accuracy"]))
     glue(f"chain_{name}_seeds", verdict(
-        row["seeds_low"], row["seeds_high"]), display=False)
+        row["seeds_low"], row["seeds_high"]))
 
 # %% [markdown]
 # Response directly gains {glue:text}`chain_response:+.1f` points (the interval over seeds {glue:text}`chain_response_seeds`), through the

@@ -34,7 +34,6 @@ seed = 0
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from myst_nb import glue
 from scipy import stats
 
 from asclib import plotting, store
@@ -42,6 +41,7 @@ from asclib.comparison import POINTS, Results
 from asclib.distillation import TECHNIQUES
 from asclib.evaluation import compare, evaluate, over_seeds, verdict
 from asclib.experiment import SMOOTHING, Experiment
+from asclib.plotting import glue
 from asclib.ranking import groups, rank
 from asclib.training import predict, probabilities
 
@@ -106,14 +106,14 @@ plotting.show(figure)
 
 # %%
 spread = grid.max(axis=1) - grid.min(axis=1)
-glue("widest", spread.idxmax().replace("_", " "), display=False)
-glue("widest_points", float(spread.max()), display=False)
-glue("narrow", int((spread < 2).sum()), display=False)
-glue("searched", len(spread), display=False)
+glue("widest", spread.idxmax().replace("_", " "))
+glue("widest_points", float(spread.max()))
+glue("narrow", int((spread < 2).sum()))
+glue("searched", len(spread))
 taken = pd.Series(chosen)[grid.index]
-glue("lighter", int((taken < 1).sum()), display=False)
-glue("smallest", int((taken == min(grid)).sum()), display=False)
-glue("largest", int((taken == max(grid)).sum()), display=False)
+glue("lighter", int((taken < 1).sum()))
+glue("smallest", int((taken == min(grid)).sum()))
+glue("largest", int((taken == max(grid)).sum()))
 spread.describe()[["min", "50%", "max"]].round(1).rename("points").to_frame().T
 
 # %% [markdown]
@@ -132,7 +132,8 @@ spread.describe()[["min", "50%", "max"]].round(1).rename("points").to_frame().T
 # expected calibration error (ECE): all on the test split.
 
 # %%
-table = results.table().sort_values("accuracy", ascending=False)
+table = results.table().round(9).sort_index()  # of equals the first by name
+table = table.sort_values("accuracy", ascending=False, kind="stable")
 table = table[["@" not in system for system, _ in table.index]]  # for later
 percent = ["accuracy", "accuracy_sd", "unseen_accuracy", "calibration_error"]
 table[percent] *= 100
@@ -173,7 +174,9 @@ rivals = [name for name in names if name != "student"]
 alone = results.against("student", rivals=rivals)
 points = list(POINTS)
 alone[points] *= 100
-alone = alone.sort_values("accuracy", ascending=False)
+alone["accuracy"] = alone["accuracy"].round(9)  # of equals the first by name
+alone = alone.sort_index().sort_values(
+    "accuracy", ascending=False, kind="stable")
 shown(alone)
 
 # %% mystnb={"figure": {"name": "fig-against-student", "caption": "Each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower, cut at the frame). Embedded corpus, study size."}, "image": {"alt": "A row for each technique with two dots and two horizontal intervals around a vertical line at zero; those over seeds are the wider ones."}}
@@ -194,15 +197,15 @@ found = {"better": clear.index[clear["accuracy"] > 0],
          "worse": clear.index[clear["accuracy"] < 0]}
 for key, systems in found.items():
     said = ", ".join(systems).replace("_", " ") or "none"
-    glue(key, said, display=False)
+    glue(key, said)
     print(f"{key} than the student, corrected: {said}")
 for name in ("rrs", "response", "student_smoothed"):
     for key in points:
-        glue(f"{name}_{key}", float(alone.at[name, key]), display=False)
-glue("seeds_each", int(alone["seeds"].min()), display=False)
+        glue(f"{name}_{key}", float(alone.at[name, key]))
+glue("seeds_each", int(alone["seeds"].min()))
 smoothing = SMOOTHING * chosen["student_smoothed"]
-glue("smoothing", smoothing, display=False)
-glue("tests", len(alone), display=False)
+glue("smoothing", smoothing)
+glue("tests", len(alone))
 
 # %% [markdown]
 # After correction for {glue:text}`tests` tests, better than the student alone: {glue:text}`better`. Worse: {glue:text}`worse`.
@@ -220,16 +223,15 @@ others = [name for name in rivals if name != "student_smoothed"]
 smoothed = results.against("student_smoothed", rivals=others)
 smoothed[points] *= 100
 loss = results.tests("student_smoothed", "log_loss", rivals=others)
-glue("loss_below", int((loss["difference"] < 0).sum()), display=False)
-glue("loss_clear", int((loss["p_holm"] < 0.05).sum()), display=False)
-glue("others", len(others), display=False)
+glue("loss_below", int((loss["difference"] < 0).sum()))
+glue("loss_clear", int((loss["p_holm"] < 0.05).sum()))
+glue("others", len(others))
 above = smoothed.query("p_holm < 0.05 and accuracy > 0")
-glue("over_smoothed", ", ".join(above.index).replace("_", " ") or "none",
-     display=False)
+glue("over_smoothed", ", ".join(above.index).replace("_", " ") or "none")
 best = smoothed["accuracy"].idxmax()
-glue("best_smoothed", best.replace("_", " "), display=False)
+glue("best_smoothed", best.replace("_", " "))
 for key in points:
-    glue(f"best_{key}", float(smoothed.at[best, key]), display=False)
+    glue(f"best_{key}", float(smoothed.at[best, key]))
 shown(smoothed.sort_values("accuracy", ascending=False).head(5))
 
 # %% [markdown]
@@ -259,9 +261,8 @@ for score, unit in units.items():
     starred[score] = [
         f"{unit * one.difference:+.{2 if unit == 1 else 1}f}"
         + "*" * (one.p_holm < 0.05) for one in tests.itertuples()]
-    glue(f"stars_{score}", int((tests["p_holm"] < 0.05).sum()), display=False)
-    glue(f"uncorrected_{score}", int((tests["p_value"] < 0.05).sum()),
-         display=False)
+    glue(f"stars_{score}", int((tests["p_holm"] < 0.05).sum()))
+    glue(f"uncorrected_{score}", int((tests["p_value"] < 0.05).sum()))
 pd.DataFrame(starred, alone.index).rename(columns=short)
 
 # %% [markdown]
@@ -283,10 +284,10 @@ parts = {"rrs_reversed": "response first", "relational": "relational alone",
 apart = results.against("rrs", rivals=list(parts))
 apart[points] *= 100
 for name, row in apart.iterrows():
-    glue(f"apart_{name}_points", float(row["accuracy"]), display=False)
+    glue(f"apart_{name}_points", float(row["accuracy"]))
     for kind in ("accuracy", "seeds"):
         glue(f"apart_{name}_{kind}", verdict(
-            row[f"{kind}_low"], row[f"{kind}_high"]), display=False)
+            row[f"{kind}_low"], row[f"{kind}_high"]))
 shown(apart.rename(index=parts))
 
 # %% [markdown]
@@ -318,9 +319,8 @@ print(f"in the table: alpha_1 = {taken:.3f}")
 shares.index = [f"alpha_1 = {alphas[name]:.3f}" for name in shares.index]
 for place, row in zip(("one", "two", "three"), shares.itertuples(),
                       strict=True):
-    glue(f"alpha_{place}", float(row.accuracy), display=False)
-    glue(f"alpha_{place}_seeds", verdict(row.seeds_low, row.seeds_high),
-         display=False)
+    glue(f"alpha_{place}", float(row.accuracy))
+    glue(f"alpha_{place}_seeds", verdict(row.seeds_low, row.seeds_high))
 shown(shares)
 
 # %% [markdown]
@@ -339,7 +339,7 @@ longer = results.against("response_long", times=2)
 longer[points] *= 100
 for name, row in longer.iterrows():
     for key in points:
-        glue(f"long_{name}_{key}", float(row[key]), display=False)
+        glue(f"long_{name}_{key}", float(row[key]))
 shown(longer)
 
 # %% [markdown]
@@ -365,9 +365,9 @@ ax.set_yticks(range(len(names)),
               [name.replace("_", " ") for name in ranking.ranks.index])
 plotting.show(figure)
 first = next(iter(groups(ranking)), ranking.ranks.index[:1])
-glue("first_group", len(first), display=False)
-glue("first", ranking.ranks.index[0].replace("_", " "), display=False)
-glue("cd", float(ranking.critical_difference), display=False)
+glue("first_group", len(first))
+glue("first", ranking.ranks.index[0].replace("_", " "))
+glue("cd", float(ranking.critical_difference))
 print(f"Friedman: p = {ranking.p_value:.1e}; first group:", *first)
 
 # %% [markdown]
@@ -419,18 +419,18 @@ size = {"heard_clips": len(real.clips),
                                       real.runs["teacher_accuracy"].unique()),
         "heard_epochs": real.settings["profile"]["student"]["epochs"]}
 for key, value in size.items():
-    glue(key, value, display=False)
+    glue(key, value)
 
 # %% mystnb={"figure": {"name": "fig-comparison-real", "caption": "Recorded sound: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower, cut at the frame). The order is that of the embedded corpus."}, "image": {"alt": "A row for each technique with two dots and two horizontal intervals around a vertical line at zero, in the order of the figure before."}}
 drawn(there, 20)
 
 # %%
 agreement = stats.spearmanr(alone["accuracy"], there["accuracy"])
-glue("rho", float(agreement.statistic), display=False)
-glue("rho_p", float(agreement.pvalue), display=False)
+glue("rho", float(agreement.statistic))
+glue("rho_p", float(agreement.pvalue))
 told = ", ".join(there.query("p_holm < 0.05").index).replace("_", " ")
-glue("heard_told", told or "none", display=False)
-glue("heard_gain", int((there["accuracy"] > 0).sum()), display=False)
+glue("heard_told", told or "none")
+glue("heard_gain", int((there["accuracy"] > 0).sum()))
 asked = {name: name for name in ("rrs", "response", "student_smoothed")}
 asked |= {"best": there["accuracy"].idxmax(),
           "worst": there["accuracy"].idxmin()}
@@ -439,11 +439,11 @@ print(f"told from the student, corrected: {told or 'none'}")
 # %%
 for key, name in asked.items():
     row = there.loc[name]
-    glue(f"heard_{key}_name", name.replace("_", " "), display=False)
-    glue(f"heard_{key}", float(row["accuracy"]), display=False)
+    glue(f"heard_{key}_name", name.replace("_", " "))
+    glue(f"heard_{key}", float(row["accuracy"]))
     for kind in ("accuracy", "seeds"):
         low, high = row[f"{kind}_low"], row[f"{kind}_high"]
-        glue(f"heard_{key}_{kind}", verdict(low, high), display=False)
+        glue(f"heard_{key}_{kind}", verdict(low, high))
 shown(there).head(5)
 
 # %% [markdown]

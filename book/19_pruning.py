@@ -31,12 +31,12 @@ seed = 0
 # %%
 import matplotlib.pyplot as plt
 import pandas as pd
-from myst_nb import glue
 
 from asclib import plotting, pruning, store
 from asclib.complexity import complexity
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
+from asclib.plotting import glue
 from asclib.study_pruning import pruned
 from asclib.training import macro_accuracy, predict
 
@@ -211,9 +211,9 @@ def verdict(rows):
 
 
 for word, where in verdict(gain):
-    glue(f"teacher_{word}", where, display=False)
+    glue(f"teacher_{word}", where)
 size = shown.groupby("share")["bytes"].mean()
-glue("tenth_bytes", round(100 * size[0.1] / size[1.0]), display=False)
+glue("tenth_bytes", round(100 * size[0.1] / size[1.0]))
 (100 * gain[columns].astype(float)).round(1)
 
 # %% [markdown]
@@ -240,14 +240,14 @@ plotting.show(figure)
 # %%
 whole = rivals["base_share"] == 1.0
 for word, where in verdict(rivals[~whole]):
-    glue(f"iterative_{word}", where, display=False)
+    glue(f"iterative_{word}", where)
 for word, where in verdict(rivals[whole]):
-    glue(f"cut_{word}", where, display=False)
+    glue(f"cut_{word}", where)
 one = rivals[whole & (rivals["method"] == "one_shot")]
 for row in one.itertuples():
     said = (f"{100 * row.accuracy:+.1f} ({100 * row.accuracy_low:+.1f} to "
             f"{100 * row.accuracy_high:+.1f})")
-    glue(f"cut_{100 * row.share:.0f}_{row.healed}", said, display=False)
+    glue(f"cut_{100 * row.share:.0f}_{row.healed}", said)
 
 # %% [markdown]
 # Cut to a half of the MACs and healed on labels, the student's accuracy differs by {glue:text}`cut_50_labels` points from

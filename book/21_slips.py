@@ -30,10 +30,10 @@ seed = 0
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from myst_nb import glue
 
 from asclib.experiment import Experiment
-from asclib.plotting import ACCENT, INK, MUTED, intervals, show, use_style
+from asclib.plotting import ACCENT, INK, MUTED, glue
+from asclib.plotting import intervals, show, use_style
 from asclib.store import results
 from asclib.study_slips import ARMS, EXPECTED, parts
 from asclib.training import macro_accuracy, predict
@@ -121,8 +121,8 @@ arms = pd.DataFrame(study["parts"], index=columns).T
 arms["epochs"] = [study["plans"][name]["epochs"] for name in arms.index]
 arms["schedule"] = [study["plans"][name]["schedule"] for name in arms.index]
 seeds, recordings = len(study["seeds"]), study["recordings"]
-glue("slips_seeds", seeds, display=False)
-glue("slips_recordings", recordings, display=False)
+glue("slips_seeds", seeds)
+glue("slips_recordings", recordings)
 print(f"{seeds} seeds; {study['clips']['test']} test clips "
       f"of {recordings} recordings")
 arms
@@ -171,7 +171,7 @@ for row in study["differences"]:
     if key == "double" and row["base"] == "labels":
         key = "double_labels"
     for kind in kinds if key else ():
-        glue(f"slip_{key}_{kind}", said(row, kind), display=False)
+        glue(f"slip_{key}_{kind}", said(row, kind))
 
 # %% [markdown]
 # ## One: softmax, twice
@@ -335,12 +335,12 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
               "-100 to 0": "below 0", True: "yes", False: "no"})
 
 # %%
-glue("slips_inside", int(told["inside"].sum()), display=False)
-glue("slips_possible", int(told["possible"].sum()), display=False)
-glue("slips_expected", len(told), display=False)
+glue("slips_inside", int(told["inside"].sum()))
+glue("slips_possible", int(told["possible"].sum()))
+glue("slips_expected", len(told))
 wrong = [f"{name} ({row['what']})" for name, row in told.iterrows()
          if not row["possible"]]
-glue("slips_wrong", "; ".join(wrong) or "none", display=False)
+glue("slips_wrong", "; ".join(wrong) or "none")
 
 # %% [markdown]
 # Of {glue:text}`slips_expected` expectations {glue:text}`slips_inside` came out inside their range, and

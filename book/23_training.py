@@ -41,13 +41,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from myst_nb import glue
 
 from asclib import store, training
 from asclib.complexity import complexity
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
-from asclib.plotting import ACCENT, INK, MUTED, intervals, show, use_style
+from asclib.plotting import ACCENT, INK, MUTED, glue
+from asclib.plotting import intervals, show, use_style
 from asclib.settings import Training
 
 use_style()
@@ -185,11 +185,11 @@ table = pd.DataFrame({
 }).round(1)  # fmt: skip
 total = table.sum()
 for name in ("plain loop", "ours", "floor"):
-    glue(f"cost_{name.split()[0]}", float(total[name]), display=False)
+    glue(f"cost_{name.split()[0]}", float(total[name]))
 for name in ("plain", "ours"):
     faults = measured["profile"][name]["page_faults"]
-    glue(f"cost_{name}_faults", faults, display=False)
-table.sort_values("ours", ascending=False)
+    glue(f"cost_{name}_faults", faults)
+table.sort_values("ours", ascending=False, kind="stable")
 
 # %% mystnb={"figure": {"name": "fig-training-time", "caption": "Milliseconds of one step on 64 clips, by kind of work, on one core: a plain PyTorch loop and the library's. The ticks mark what the roofline allows."}, "image": {"alt": "Pairs of horizontal bars for twelve kinds of work; the second convolution's backward pass is the longest, and the library's bar is shorter than the plain one in most pairs."}}
 shown = table.sort_values("ours", ascending=False)
@@ -326,13 +326,13 @@ ratio = pd.DataFrame(speed.pop("ratio").tolist(), index=speed.index,
                      columns=["ratio", "lowest", "highest"])  # fmt: skip
 for name, row in ratio.iterrows():
     for column, value in row.items():
-        glue(f"cost_{name}_{column}", float(value), display=False)
+        glue(f"cost_{name}_{column}", float(value))
 share = 100 * speed["share_of_peak"].astype(float)
-glue("cost_share", float(share["student"]), display=False)
+glue("cost_share", float(share["student"]))
 done = macs.copy()  # folding multiplies frames by frames, not by taps
 done[["conv3", "conv4"]] *= [4 / 7, 2 / 5]
 usual, real = (3 * m.sum() - m["conv1"] for m in (macs, done))
-glue("cost_real_share", float(share["student"] * real / usual), display=False)
+glue("cost_real_share", float(share["student"] * real / usual))
 clips = speed[["plain", "ours_alone", "ours"]].astype(float).round()
 clips.join(ratio).rename_axis("clips a second")
 
@@ -400,7 +400,7 @@ said = {"aim": cost["aim"], "timed": len(worst), "above": ", ".join(above),
         "dearest_cost": float(worst.iloc[-1]),
         "asked_low": min(asked), "asked_high": max(asked)}
 for key, value in said.items():
-    glue(key, value or "none", display=False)
+    glue(key, value or "none")
 
 # %% [markdown]
 # Of {glue:text}`timed` techniques, {glue:text}`within` stay within
@@ -420,9 +420,9 @@ curves = pd.DataFrame(study["curves"])
 member = curves["network"].str.startswith("member_")
 group = curves["network"].where(~member, "ten members")
 hours = curves.groupby(group)["wall_seconds"].sum() / 3600
-glue("cost_hours", float(hours.sum()), display=False)
-glue("cost_trainings", len(curves), display=False)
-glue("cost_seeds", len(study["seeds"]), display=False)
+glue("cost_hours", float(hours.sum()))
+glue("cost_trainings", len(curves))
+glue("cost_seeds", len(study["seeds"]))
 hours.sort_values(ascending=False).round(2).rename("core hours")
 
 # %% [markdown]

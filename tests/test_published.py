@@ -86,7 +86,9 @@ def test_layers_are_ordered_by_number_and_axes_turned(tmp_path, first_norm, head
         logits = net(x.permute(0, 3, 1, 2))
     assert not net.training
     assert logits.shape == (4, classes)
-    torch.testing.assert_close(logits, _keras_forward(weights, x, first_norm))
+    torch.testing.assert_close(
+        logits, _keras_forward(weights, x, first_norm), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_weights_saved_without_the_model_load_too(tmp_path):

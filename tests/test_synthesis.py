@@ -26,6 +26,7 @@ from asclib.synthesis import (
     subset,
     wav,
 )
+from tests.processors import NUMPY, OLDER
 
 SMALLEST = CorpusSize(90, 180, seed=3)
 QUICK, STUDY, TAU = CorpusSize(1_200, 600), CorpusSize(6_000, 2_000), CorpusSize(139_620, 29_680)
@@ -133,16 +134,14 @@ def test_too_small_a_corpus_is_refused_with_the_smallest_size():
 
 
 def test_the_bytes_depend_neither_on_the_processor_nor_on_the_workers(folder, tmp_path):
-    umath = np._core._multiarray_umath
-    features = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__.get(name)]
     program = (
         "import sys, numpy as np; from pathlib import Path;"
         "from asclib.settings import CorpusSize; from asclib.synthesis import render;"
         "has = np._core._multiarray_umath.__cpu_features__;"
-        f"assert not any(has[name] for name in {features!r});"
+        f"assert not any(has[name] for name in {NUMPY!r});"
         f"render(Path(sys.argv[1]), {SMALLEST!r}, workers=1)"
     )
-    environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(features)}
+    environment = os.environ | OLDER
     environment["ASCLIB_PROGRESS"] = os.devnull
     command = [sys.executable, "-c", program, str(tmp_path)]
     subprocess.run(command, env=environment, cwd=store.PROJECT, check=True)

@@ -64,7 +64,7 @@ class Configuration:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said again, as an error, two lines below
             log_mel = LogMel(self.sample_rate, self.n_fft, hop, self.n_mels)
-        empty = int((log_mel.filters.sum(1) == 0).sum())
+        empty = int((log_mel.filters.sum(1) < 1e-9).sum())
         if empty:
             raise EmptyFilters(f"{empty} of {self.n_mels} mel filters are empty")
         return log_mel
