@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from asclib import store
 from tests.processors import OLDER, environment
 
 ROOT = Path(__file__).resolve().parent
@@ -31,11 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Start the kernel of every second chapter without the processor's newer instructions.
 
-    What their last bits decide would otherwise pass here and fail on a reader's machine. They keep
-    a store of their own: its networks are others.
+    What their last bits decide would otherwise pass here and fail on a reader's machine. In the
+    store their networks lie beside those of the other half, under keys of their own.
     """
     chapters = sorted(path.name for path in (ROOT / "book").glob("*.ipynb"))
     odd = item.path.suffix == ".ipynb" and chapters.index(item.path.name) % 2
-    older = {**OLDER, "ASCLIB_STORE": str(store.root() / "older")}
-    with environment(older) if odd else nullcontext():
+    with environment(OLDER) if odd else nullcontext():
         return (yield)

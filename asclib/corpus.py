@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import soundfile
@@ -24,7 +25,7 @@ import soundfile
 from asclib.corpus_evaluation import evaluation_table, read_evaluation
 from asclib.corpus_index import CorpusError, Index, audio_files, read_index
 from asclib.settings import SAMPLE_RATE
-from asclib.store import progress
+from asclib.store import progress, root, write_atomic
 
 __all__ = ["Corpus", "CorpusError", "read_audio"]
 
@@ -52,43 +53,38 @@ class Corpus:
     file_bytes: np.ndarray | None = None
 
     @classmethod
-    def open(
-        cls, root: str | Path, *, on_error: str = "raise", files: bool = True
-    ) -> Corpus | pd.DataFrame:
+    def open(cls, root: str | Path, *, files: bool = True) -> Corpus:
         """Read and check a folder in TAU layout, be it a development or an evaluation set.
 
         Args:
             root: the folder that holds meta.csv, evaluation_setup and audio. Without labels in
                 meta.csv and without fold1_train.csv and fold1_evaluate.csv it is an evaluation set.
-            on_error: "raise" stops a broken corpus. "report" returns a table of all its problems
-                instead of a corpus (columns file, row, problem, remedy; empty when all is well),
-                and to that end decodes every audio file too: minutes on the whole of TAU.
             files: False reads the tables alone and looks for no audio.
 
         Raises:
             CorpusError: the first problem, naming file, row and remedy; a note says how many more.
         """
-        if on_error not in ("raise", "report"):
-            raise ValueError(f"on_error is 'raise' or 'report', not {on_error!r}")
-        root = Path(root)
-        unlabelled = evaluation_table(root)
-        index = read_evaluation(root, unlabelled) if unlabelled else read_index(root)
-        problems, sizes = index.problems, None
-        if files:
-            sizes, missing = audio_files(root, index)
-            problems = problems + missing
-        if on_error == "report":
-            if files:
-                problems = problems + _audio_problems(root, index, sizes)
-            rows = [problem.args for problem in problems]
-            report = pd.DataFrame(rows, columns=["file", "row", "problem", "remedy"])
-            return report.astype({"row": "Int64"})
+        index, problems, sizes = _checked(Path(root), files)
         if problems:
             if len(problems) > 1:
-                more = f"{len(problems) - 1} more: Corpus.open(root, on_error='report') lists them"
+                more = f"{len(problems) - 1} more: Corpus.report(root) lists them"
                 problems[0].add_note(more)
             raise problems[0]
-        return cls(root, index.clips, index.subsets, sizes)
+        return cls(Path(root), index.clips, index.subsets, sizes)
+
+    @staticmethod
+    def report(root: str | Path, *, files: bool = True) -> pd.DataFrame:
+        """All that is wrong with a folder, instead of a corpus.
+
+        Every audio file is decoded too, unless `files` is False: minutes on the whole of TAU.
+        Returns: columns file, row, problem, remedy; empty when all is well.
+        """
+        index, problems, sizes = _checked(Path(root), files)
+        if files:
+            problems = problems + _audio_problems(Path(root), index, sizes)
+        rows = [problem.args for problem in problems]
+        table = pd.DataFrame(rows, columns=["file", "row", "problem", "remedy"])
+        return table.astype({"row": "Int64"})
 
     def split(self, name: str, subset: int | None = None) -> pd.DataFrame:
         """The clips of one split; its index holds their positions in `clips`.
@@ -157,22 +153,63 @@ class Corpus:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the clips, their splits and file sizes, whatever the order of rows.
+        """SHA-256 of the clips, their splits and what their files hold, whatever the order of rows.
 
-        Without sizes when the corpus was opened with files=False.
+        Without what they hold when the corpus was opened with files=False. A file is read once, and
+        again when its size or the time of its last change differ.
         """
-        sizes = np.full(len(self.clips), -1) if self.file_bytes is None else self.file_bytes
-        columns = self.clips["filename"], self.clips["split"], sizes
+        contents = [""] * len(self.clips) if self.file_bytes is None else self._contents()
+        columns = self.clips["filename"], self.clips["split"], contents
         lines = sorted("\t".join(map(str, clip)) for clip in zip(*columns, strict=True))
         for percent, subset in sorted(self.subsets.items()):
             lines += [f"subset {percent}", *sorted(self.clips["identifier"].iloc[subset])]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _contents(self) -> list[str]:
+        """A hash of each audio file; those of earlier readings are kept in the store."""
+        files = [self.root / name for name in self.clips["filename"]]
+        found = [file.stat() for file in files]
+        stamps = [f"{one.st_size} {one.st_mtime_ns}" for one in found]
+        folder = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
+        memory = root() / f"contents-{folder}.csv"
+        columns = ["filename", "stamp", "content"]
+        empty = pd.DataFrame(columns=columns)
+        known = pd.read_csv(memory, dtype=str) if memory.is_file() else empty
+        before = dict(zip(known["filename"] + " " + known["stamp"], known["content"], strict=True))
+        wanted = [f"{name} {s}" for name, s in zip(self.clips["filename"], stamps, strict=True)]
+        new = [row for row, key in enumerate(wanted) if key not in before]
+        read = joblib.Parallel(n_jobs=joblib.cpu_count(), prefer="threads")(
+            joblib.delayed(_content)(files[row]) for row in new
+        )
+        before |= {wanted[row]: content for row, content in zip(new, read, strict=True)}
+        contents = [before[key] for key in wanted]
+        if new:
+            table = zip(self.clips["filename"], stamps, contents, strict=True)
+            text = pd.DataFrame(table, columns=columns).to_csv(index=False)
+            write_atomic(memory, text.encode())
+        return contents
 
     @functools.cached_property
     def _validation_places(self) -> frozenset[str]:
         recordings = self.split("train").drop_duplicates("recording")
         counts = pd.crosstab(places(recordings), recordings["scene"])
         return frozenset(_hold_out(counts))
+
+
+def _content(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _checked(
+    root: Path, files: bool
+) -> tuple[Index, list[CorpusError], np.ndarray | None]:
+    """The tables of a folder, what is wrong with them, and the size of each audio file."""
+    unlabelled = evaluation_table(root)
+    index = read_evaluation(root, unlabelled) if unlabelled else read_index(root)
+    if not files:
+        return index, index.problems, None
+    sizes, missing = audio_files(root, index)
+    return index, index.problems + missing, sizes
 
 
 def places(clips: pd.DataFrame) -> pd.Series:

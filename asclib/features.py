@@ -29,6 +29,7 @@ from asclib.corpus import Corpus, read_audio
 from asclib.settings import SAMPLE_RATE
 from asclib.store import progress, write_atomic
 
+VERSION = 1  # raised when a clip gives other features: tests/code_versions.json
 EPS = float(np.spacing(1))  # 2^-52
 CHUNK = 256  # clips per step of `extract`: what a kill loses at most, and 40 MB of frames
 CHUNKS_PER_WORKER = 8  # at least: a process takes seconds to start
@@ -53,6 +54,7 @@ class LogMel(nn.Module):
     no Fourier bin falls into them: they hold ln(eps) whatever the sound.
     """
 
+    version = VERSION  # part of the key of what is learnt from it
     window: Tensor  # (n_fft,) float64
     filters: Tensor  # (n_mels, n_fft // 2 + 1) float64
 

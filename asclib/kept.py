@@ -6,13 +6,19 @@ trainings.json                             by network: its epochs, and the secon
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+
+from asclib.networks import TMSIC
+from asclib.store import artefact
+from asclib.teacher import OneVsAllTeacher
 
 FILES = ("teacher.safetensors", "members.safetensors", "trainings.json")
 
@@ -50,6 +56,45 @@ def fingerprint(folder: Path) -> str:
             "python -m asclib.study teachers has written"
         )
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in FILES)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One network of such a folder, with what a `Run` has: it can teach, and need not be trained.
+
+    Args: folder; name, "teacher" or a member's.
+    """
+
+    kept_in: str
+    name: str = "teacher"
+
+    @functools.cached_property
+    def store_key(self) -> str:
+        """What follows from the content of the folder, wherever it lies."""
+        return f"{self.name} {fingerprint(Path(self.kept_in))}"
+
+    def net(self) -> nn.Module:
+        """The network, in inference mode."""
+        if self.name == "teacher":
+            net: nn.Module = OneVsAllTeacher([TMSIC(n_classes=2) for _ in range(10)])
+        else:
+            net = TMSIC(n_classes=2)
+        net.load_state_dict(load_file(self.folder() / "weights.safetensors"))
+        return net.eval()
+
+    def history(self) -> pd.DataFrame:
+        """The epochs of its training."""
+        return pd.read_csv(self.folder() / "history.csv")
+
+    def seconds(self) -> float:
+        """How long it took where it was done."""
+        return json.loads((self.folder() / "wall.json").read_text())["seconds"]
+
+    def folder(self) -> Path:
+        """The artefact with its files, as a training leaves them."""
+        source = Path(self.kept_in)
+        return artefact(f"given_{self.name}", {"teacher": self.store_key},
+                        lambda into: take(source, self.name, into), anywhere=True)  # fmt: skip
 
 
 def take(folder: Path, name: str, into: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -51,9 +52,15 @@ def _call(work: Callable[..., Any], job: tuple, caller: int, store: str) -> None
         if os.getppid() == caller:  # loky keeps its workers, and they the store of their start
             os.environ["ASCLIB_STORE"] = store
         process_executor._MAX_MEMORY_LEAK_SIZE = MAX_GROWTH_BYTES
-        threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+        _watch(os.getppid())
     with _turn:
         work(*job)
+
+
+@functools.cache
+def _watch(parent: int) -> None:
+    """One thread that ends this worker when its parent is gone, however many jobs it is given."""
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
 def _leave_with(parent: int) -> None:

@@ -35,6 +35,7 @@ from asclib.settings import Training
 from asclib.store import artefact
 from asclib.training import device, one_thread, train
 
+VERSION = 1  # raised when a training comes to other weights: tests/code_versions.json
 CALIBRATION_CLIPS = 100
 KEEP = 0.95  # of a range, from batch to batch
 # DCASE 2023, CP-Mobile (Schmid et al.): 20 epochs at 5e-5 after 150 epochs at 9e-4
@@ -157,7 +158,7 @@ def tuned(experiment: Experiment, technique: str, bits: int | None = 8) -> FakeQ
     net = FakeQuantised(experiment.distilled(technique), calibration(experiment), bits)
 
     def build(folder: Path) -> None:
-        fit, answers = experiment.clips("fit"), experiment.answers()
+        fit, answers = experiment.clips("fit"), experiment.answers(of=stage.teacher)
         teacher = answers.joined(fit.identifiers).to(device())
         history = train(
             net, fit, experiment.clips("validation"), plan(experiment), seed=experiment.seed,
@@ -173,8 +174,8 @@ def tuned(experiment: Experiment, technique: str, bits: int | None = 8) -> FakeQ
               "calibration": [CALIBRATION_CLIPS, net.calibration.method]}  # fmt: skip
     folder = artefact(
         "qat", recipe, build,
-        parents=(experiment._trained(technique), experiment._trained("teacher")),
-        code=(FakeQuantised, _FakeWalk, calibration, plan, objective, stage.loss, train),
+        version=VERSION,
+        parents=(experiment.run(technique).folder(), experiment.run(stage.teacher).folder()),
     )  # fmt: skip
     net.load_state_dict(load_file(folder / "weights.safetensors"))
     return net

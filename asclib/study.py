@@ -54,7 +54,9 @@ def provenance(experiment: Experiment, techniques: tuple[str, ...] = ()) -> dict
     """What made the results: settings, versions, processor. No dates, no paths."""
     return {
         "profile": asdict(experiment.profile),
-        "corpus": "embedded" if experiment.data_root is None else "given",
+        "corpus": "embedded"
+        if experiment.data_root is None
+        else f"given {experiment.corpus.fingerprint[:16]}",
         "techniques": {
             name: [stage.settings() for stage in TECHNIQUES[name]] for name in techniques
         },
@@ -70,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     board = commands.add_parser("scoreboard", help="train every system and score it")
     board.set_defaults(run=_scoreboard)
-    board.add_argument("--techniques", nargs="*", default=list(TAUGHT))
+    board.add_argument("--techniques", nargs="*", default=list(TAUGHT), choices=list(TECHNIQUES))
     data = commands.add_parser("dataset", help="measure the corpus with a light classifier")
     data.set_defaults(run=_dataset)
     changed = commands.add_parser("augmentation", help="train with each augmentation and score it")

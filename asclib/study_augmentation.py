@@ -49,6 +49,7 @@ from asclib.training import Clips, macro_accuracy, one_thread, predict, train
 
 BASE = "none"
 SPLITS = ("fit", "validation", "test")
+VERSION = 1  # raised when a training comes to other weights: tests/code_versions.json
 SEED = "augmentation"  # of what the recipes draw; the trainings have seeds of their own
 
 # A clip's waveform, its row of the clip table and the seed -> its pictures (n, 1, mels, frames).
@@ -164,8 +165,8 @@ def _drawn(experiment: Experiment, name: str) -> Path:
         "augmented",
         recipe_settings | {"clips": joblib.hash(table["identifier"].tolist())},
         build,
-        code=(recipe.draw, _responses.__wrapped__, LogMel, read_audio),
-        parents=(experiment._features,),
+        version=VERSION,
+        parents=(experiment.data.features,),
     )
 
 
@@ -188,14 +189,14 @@ def _trained(experiment: Experiment, name: str) -> Path:
         np.save(folder / "logits.npy", predict(net, test.x).numpy())
         write_atomic(folder / "fit.json", json.dumps({"fit_accuracy": known}).encode())
 
-    parents = (experiment._features, *([_drawn(experiment, name)] if recipe.draw else []))
+    parents = (experiment.data.features, *([_drawn(experiment, name)] if recipe.draw else []))
     identifiers = [*fit.identifiers, *test.identifiers]
     return artefact(
         "augmented_student",
         {"recipe": name, "plan": asdict(plan), "passes": student.epochs, "seed": experiment.seed}
         | {"copies": recipe.copies, "mixup": recipe.mixup, "clips": joblib.hash(identifiers)},
         build,
-        code=(train, repeated, listed, mixup_cross_entropy, TMSIC),
+        version=VERSION,
         parents=parents,
     )
 

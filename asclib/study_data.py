@@ -103,8 +103,7 @@ def augmented(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
         "versions",
         {"split": "train", "log_mel": log_mel.settings, "clips": experiment.corpus.fingerprint},
         build,
-        code=(tmsic_versions, summary, LogMel, read_audio),
-        parents=(experiment._features,),
+        parents=(experiment.data.features,),
     )
     versions = np.load(folder / "summary.npy")  # (clips, 5, 2 mels)
     plain = summary(experiment.clips("train").x)

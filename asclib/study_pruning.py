@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asclib.complexity import complexity
-from asclib.distillation import TECHNIQUES, distill
+from asclib.distillation import TECHNIQUES
 from asclib.evaluation import evaluate, paired
 from asclib.experiment import Experiment
 from asclib.networks import TMSIC
@@ -33,8 +33,9 @@ from asclib.pruning import (
     zero_share,
 )
 from asclib.store import artefact
-from asclib.training import predict, probabilities, train
+from asclib.training import predict, probabilities
 
+VERSION = 1  # raised when a training comes to other weights: tests/code_versions.json
 SHARES = (1.0, 0.5, 0.25, 0.1)  # of the MACs
 STEPS = (0.5, 0.25, 0.1)  # of iterative pruning, which heals after each
 TEACHERS = ("labels", "response")
@@ -113,15 +114,13 @@ def pruned(experiment: Experiment, method: str, share: float, teacher: str) -> t
     experiment.build("student")
     recipe = {"share": share, "teacher": teacher, "seed": experiment.seed,
               "plan": asdict(plan(experiment))}  # fmt: skip
-    parents = (experiment._trained("student"),)
-    # not the methods themselves: they lead to all techniques, which have nothing to do with this
-    code = (prune_filters, prune_weights, fix_zeros, widths_for, plan, train)
+    parents = (experiment.run("student").folder(),)
     if teacher == "response":
         stages = TECHNIQUES["response"]
         recipe["stages"] = [stage.settings() for stage in stages]
-        parents += (Experiment(experiment.profile, experiment.data_root)._trained("teacher"),)
-        code += (distill, *(stage.loss for stage in stages))
-    folder = artefact(f"pruned_{method}", recipe, build, parents=parents, code=code)
+        one_teacher = Experiment(experiment.profile, experiment.data_root).run("teacher")
+        parents += (one_teacher.folder(),)
+    folder = artefact(f"pruned_{method}", recipe, build, version=VERSION, parents=parents)
     state = load_file(folder / "weights.safetensors")
     net = TMSIC(widths=[len(state[f"conv{layer}.bias"]) for layer in (1, 2, 3, 4)])
     net.load_state_dict(state)

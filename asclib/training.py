@@ -82,13 +82,18 @@ def device() -> torch.device:
 def predict(net: nn.Module, x: Tensor, output: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """What the network answers in inference mode, in batches: logits (n, classes) on the CPU.
 
-    `output` names another method of the network to call, e.g. `teacher.member_logits`.
+    `output` names another method of the network to call, e.g. `teacher.member_logits`. The network
+    answers on the GPU where there is one, and is afterwards where it was.
     """
     net.eval()
-    where = next(net.parameters()).device
+    home, where = next(net.parameters()).device, device()
     answer = output or net
-    with one_thread():
-        return torch.cat([answer(batch.to(where)).cpu() for batch in x.split(EVALUATION_BATCH)])
+    try:
+        net.to(where)
+        with one_thread():
+            return torch.cat([answer(batch.to(where)).cpu() for batch in x.split(EVALUATION_BATCH)])
+    finally:
+        net.to(home)
 
 
 def probabilities(logits: Tensor) -> np.ndarray:
@@ -211,7 +216,7 @@ class _Run:
         self.history: list[dict[str, float]] = []
         self.best = _copy(net)
         if self.path and self.path.is_file():
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
             self.history, self.best = state["history"], state["best"]

@@ -244,18 +244,15 @@ plotting.show(figure)
 # ranges from the same calibration clips. Is the file what was trained?
 
 # %% tags=["nbval-ignore-output"]
-import hashlib
 
 from asclib.store import artefact
 
-weights = hashlib.sha256()
-for value in aware.state_dict().values():
-    weights.update(value.numpy().tobytes())
+key = {"kind": "full_int8", "net": aware, "ranges": calibration}
 folder = artefact(
-    "tflite", {"kind": "full_int8", "weights": weights.hexdigest()},
+    "tflite", key,
     lambda folder: quantization.export(
         aware.graph, folder / "net.tflite", "full_int8",
-        calibration=calibration), code=(quantization.export,))
+        calibration=calibration))
 lite = quantization.LiteRT(folder / "net.tflite")(test.x)
 same = quantization.agreement(lite, answers["aware"])
 print(f"LiteRT names the same scene on {100 * same:.1f} % of the clips")

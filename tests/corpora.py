@@ -160,6 +160,6 @@ def refused(root: Path, file: str, row: int | None, problem: str, remedy: str) -
     assert problem in error.problem and remedy in error.remedy
     for part in (file, error.problem, error.remedy, "" if row is None else f"row {row}"):
         assert part in str(error)
-    first = Corpus.open(root, on_error="report").iloc[0]
+    first = Corpus.report(root).iloc[0]
     assert first["problem"] == error.problem and first["remedy"] == error.remedy
     assert first["file"] == file and (pd.isna(first["row"]) if row is None else first["row"] == row)

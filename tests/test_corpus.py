@@ -32,7 +32,7 @@ def test_a_sound_corpus_opens_with_an_empty_report(root):
         device="s1",
         split="train",
     )
-    report = Corpus.open(root, on_error="report")
+    report = Corpus.report(root)
     assert report.empty and list(report.columns) == ["file", "row", "problem", "remedy"]
 
 
@@ -51,7 +51,7 @@ def test_flac_and_subset_files_beside_meta_are_read(root):
     write_table(root / "split5.csv", "filename\tscene_label", lines(root / TRAIN)[1:9])
     corpus = Corpus.open(root)
     assert corpus.split("train", subset=5).index.tolist() == list(range(8))
-    assert Corpus.open(root, on_error="report").empty
+    assert Corpus.report(root).empty
 
 
 # ---- sound audio -----------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_splits_and_fingerprint_ignore_the_order_of_rows(small, root):
         assert set(one.split(split)["identifier"]) == set(other.split(split)["identifier"])
 
 
-def test_the_fingerprint_follows_splits_and_sizes(root):
+def test_the_fingerprint_follows_splits_and_what_files_hold(root):
     first = Corpus.open(root).fingerprint
     assert Corpus.open(root, files=False).fingerprint != first
     path = root / SMALL_TRAIN[0]
@@ -175,7 +175,30 @@ def test_the_fingerprint_follows_splits_and_sizes(root):
     second = Corpus.open(root).fingerprint
     assert second != first
     (root / TRAIN).write_text("\n".join(lines(root / TRAIN)[:-1]) + "\n")
-    assert Corpus.open(root).fingerprint != second
+    third = Corpus.open(root).fingerprint
+    assert third != second
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # one bit of sound, under the same name and in the same size
+    path.write_bytes(content)
+    assert Corpus.open(root).fingerprint != third
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(root, monkeypatch):
+    reads = []
+
+    def read(file):
+        reads.append(file.name)
+        return file.name
+
+    monkeypatch.setattr("asclib.corpus._content", read)
+    clips = len(Corpus.open(root).clips)
+    first = Corpus.open(root).fingerprint
+    assert Corpus.open(root).fingerprint == first and len(reads) == clips
+    path = root / SMALL_TRAIN[0]
+    path.unlink()
+    wav(path, tone(), subtype="PCM_16")
+    Corpus.open(root).fingerprint  # noqa: B018
+    assert reads[clips:] == [path.name]
 
 
 # ---- real recordings -------------------------------------------------------------------------
@@ -187,7 +210,7 @@ def test_the_fingerprint_follows_splits_and_sizes(root):
 )
 def test_real_recordings_open_without_a_complaint():
     root = Path(os.environ["ASCLIB_REAL_SOUNDS"])
-    assert Corpus.open(root, on_error="report").empty
+    assert Corpus.report(root).empty
     corpus = Corpus.open(root)
     assert corpus.leakage("train", "test").loc[["clips", "recordings"], "shared"].sum() == 0
     share = len(corpus.split("validation")) / len(corpus.split("train"))

@@ -224,7 +224,7 @@ def test_an_unreadable_subset_excuses_no_smaller_one(root):
     write_table(root / "evaluation_setup/split5.csv", LABELLED, labelled(names))
     edit(root / TRAIN, 7, lambda line: "")  # the last of these clips
     (root / "evaluation_setup/split10.csv").touch()
-    report = Corpus.open(root, on_error="report", files=False)
+    report = Corpus.report(root, files=False)
     assert report["file"].tolist() == [TRAIN, *(f"evaluation_setup/split{n}.csv" for n in (10, 5))]
     assert report["problem"].iat[2] == f"{names[3]} is not in {TRAIN}"
 
@@ -265,7 +265,7 @@ def test_a_stray_file_whose_name_is_no_text_can_be_printed(root):
     except OSError:
         pytest.skip("this disk takes no such name")
     refused(root, r"audio/caf\udce9.wav", None, "not listed", "meta.csv")
-    Corpus.open(root, on_error="report").to_string().encode()
+    Corpus.report(root).to_string().encode()
 
 
 def test_an_absent_audio_folder_is_named(root):
@@ -320,7 +320,7 @@ def test_the_report_holds_every_kind_of_broken_audio_with_its_row(root):
     for name, kind in kinds.items():
         (root / name).unlink()
         BROKEN_AUDIO[kind][0](root / name)
-    report = Corpus.open(root, on_error="report").set_index("file")
+    report = Corpus.report(root).set_index("file")
     assert sorted(report.index) == sorted(kinds) and len(kinds) == len(BROKEN_AUDIO)
     for name, kind in kinds.items():
         _, problem, remedy = BROKEN_AUDIO[kind]
@@ -342,7 +342,7 @@ def test_the_report_collects_broken_tables_and_audio_together(root):
     for name, samples in ((SMALL_TRAIN[30], np.zeros(SAMPLE_RATE)), (SMALL_TEST[1], tone()[:99])):
         (root / name).unlink()
         wav(root / name, samples)
-    report = Corpus.open(root, on_error="report")
+    report = Corpus.report(root)
     assert list(zip(report["file"], report["row"], strict=True)) == [
         ("meta.csv", 3),
         (TRAIN, 9),

@@ -42,7 +42,7 @@ def test_the_set_of_2022_and_2023_opens_without_scenes_or_devices(unlabelled):
     assert corpus.clips["identifier"].tolist() == ["0", "1", "2", "3", "4"]
     assert (corpus.clips["split"] == "evaluation").all()
     assert corpus.clips[[*MISSING, "device"]].isna().all(axis=None)
-    assert Corpus.open(unlabelled, on_error="report").empty
+    assert Corpus.report(unlabelled).empty
     assert corpus.file_bytes.min() > 88_200
 
 
@@ -91,7 +91,7 @@ def test_clips_of_every_format_are_read(unlabelled):
         (unlabelled / name).unlink()
         wav(unlabelled / name, tone(), subtype=subtype)
         assert read_audio(unlabelled / name).shape == (44_100,)
-    assert Corpus.open(unlabelled, on_error="report").empty
+    assert Corpus.report(unlabelled).empty
 
 
 @pytest.mark.parametrize("absent", ["meta.csv", TRAIN, EVALUATE])
@@ -154,7 +154,7 @@ def test_a_file_that_is_not_listed_is_named(unlabelled):
 def test_broken_audio_is_named_with_its_row_in_the_report(unlabelled):
     (unlabelled / NAMES[3]).unlink()
     wav(unlabelled / NAMES[3], tone(43_218))
-    report = Corpus.open(unlabelled, on_error="report")
+    report = Corpus.report(unlabelled)
     assert report[["file", "row"]].to_numpy().tolist() == [[TEST, 5]]
     assert "audio/3.wav lasts 0.98 s" in report["problem"].iat[0]
     assert pd.notna(report["remedy"].iat[0])

@@ -136,7 +136,7 @@ def test_any_mutation_of_a_corpus_opens_or_raises_corpus_error(small, data):
 
 def check(root: Path) -> None:
     """The corpus opens and keeps its promises, or is refused for the first row of the report."""
-    report = Corpus.open(root, on_error="report")
+    report = Corpus.report(root)
     assert report[["file", "problem", "remedy"]].map(bool).all(axis=None)
     report.to_string().encode()
     try:
@@ -162,7 +162,7 @@ def test_the_corpora_that_are_mutated_are_sound(small, tmp_path):
         root = tmp_path / write.__name__
         root.mkdir()
         write(root, small / "one.wav")
-        assert Corpus.open(root, on_error="report").empty
+        assert Corpus.report(root).empty
     with pytest.raises(CorpusError, match="TEST|fold1_test"):
         (root / TEST).write_text("filename\n")
         Corpus.open(root)

@@ -15,7 +15,6 @@ from asclib.distillation import (
     Stage,
     _connected,
     distill,
-    earlier,
     is_technique,
     losses,
     objective,
@@ -235,13 +234,19 @@ def test_a_technique_may_be_named_with_a_number_that_its_weights_are_multiplied_
         stages_of("ofd@much")
 
 
-def test_a_technique_goes_on_from_the_one_that_is_its_beginning():
-    assert earlier("rrs") == "relational" and earlier("response_twice") == "response"
-    assert earlier("rrs@4") == "relational@4"
-    assert earlier("fitnets") is None and earlier("response") is None
+def test_a_stage_alone_goes_on_where_the_one_before_has_ended():
     whole, first = student(), student()
     stages = TECHNIQUES["rrs"]
     distill(whole, ANSWERS, FIT, VALIDATION, stages, PLAN, seed=0)
     distill(first, ANSWERS, FIT, VALIDATION, stages[:1], PLAN, seed=0)
-    history = distill(first, ANSWERS, FIT, VALIDATION, stages, PLAN, seed=0, first=1)
+    history = distill(first, ANSWERS, FIT, VALIDATION, stages[1:], PLAN, seed=0, first=1)
     assert same_weights(whole, first) and set(history["stage"]) == {1}
+
+
+def test_a_share_of_few_epochs_is_one_epoch_at_the_least():
+    (stage,) = TECHNIQUES["response"]
+    net = student()
+    history = distill(
+        net, ANSWERS, FIT, VALIDATION, (replace(stage, epochs=0.1),), PLAN, seed=0
+    )
+    assert len(history) == 1

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, request
         again = Experiment(TINY)
         again.build(*names)
     for net, name in zip(expected, names, strict=True):
-        assert again._trained(name, only_look=True) is not None
+        assert again.run(name).found() is not None
         for key, value in again.network(name).state_dict().items():
             assert torch.equal(value, net.state_dict()[key]), (name, key)
 
@@ -205,8 +206,8 @@ def test_a_teacher_can_be_given_with_its_members(experiment, tmp_path):
     other = Experiment(TINY, seed=5, teacher=folder)
     before = {path.name for path in root().iterdir()}
     other.build("response")
-    made = {path.name.rpartition("-")[0] for path in root().iterdir() if path.name not in before}
-    assert "response" in made and not {name for name in made if name.startswith("member")}
+    made = [path.name for path in root().glob("run-*[!k]") if path.name not in before]
+    assert made == [other.run("response").folder().name]
     x = experiment.clips("test").x[:20]
     for name in ("teacher", "member_tram"):
         ours, theirs = (predict(one.network(name), x) for one in (other, experiment))
@@ -244,13 +245,39 @@ def test_a_second_stage_goes_on_from_the_stored_first(experiment):
 
 def test_another_seed_or_plan_is_another_network(experiment):
     others = [
-        Experiment(TINY, seed=77)._trained("student", only_look=True),
-        Experiment(replace(TINY, student=replace(PLAN, epochs=2)))._trained(
-            "student", only_look=True
-        ),
+        Experiment(TINY, seed=77).run("student").found(),
+        Experiment(replace(TINY, student=replace(PLAN, epochs=2))).run("student").found(),
     ]
     assert others == [None, None]
-    assert experiment._trained("student", only_look=True) is not None
+    assert experiment.run("student").found() is not None
+
+
+def test_equal_experiments_have_equal_runs():
+    one, same = Experiment(TINY), Experiment(replace(TINY))
+    assert one == same and len({one, same, Experiment(TINY, seed=1)}) == 2
+    for name in ("student", "teacher", "rrs", "assisted_fitnets", "member_tram"):
+        assert one.run(name) == same.run(name), name
+
+
+def test_a_technique_of_two_teachers_is_taught_by_both():
+    student = Experiment(TINY)._taught((*TECHNIQUES["assisted"], *TECHNIQUES["response"]))
+    assert student.lesson.teacher == Experiment(TINY).run("teacher")
+    assert student.start.lesson.teacher == Experiment(TINY).run("assistant")
+
+
+def test_a_tenth_of_few_epochs_is_one():
+    assert Experiment(TINY).shorter(10).profile.student.epochs == 1
+
+
+def test_a_worker_has_one_watcher_however_many_jobs_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+
+    def count(number: int) -> None:
+        watchers = [one for one in threading.enumerate() if "_leave_with" in one.name]
+        (root() / f"{number}").write_text(str(len(watchers)))
+
+    side_by_side(count, [(number,) for number in range(8)], "jobs")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"1"}
 
 
 def test_a_shorter_experiment_has_the_teacher_and_part_of_the_students_epochs(experiment):
@@ -259,7 +286,7 @@ def test_a_shorter_experiment_has_the_teacher_and_part_of_the_students_epochs(ex
     short = whole.shorter(3)
     assert short.profile.student.epochs == short.profile.stage.epochs == 4
     assert (short.seed, short.profile.member) == (3, TINY.member)
-    assert short._trained("teacher") == whole._trained("teacher") == experiment._trained("teacher")
+    assert short.run("teacher") == whole.run("teacher") == experiment.run("teacher")
 
 
 def test_the_control_has_the_effort_of_a_member(experiment):
@@ -334,11 +361,13 @@ Experiment(replace(TINY, student=replace(PLAN, epochs=100_000))).build("student"
 def test_workers_end_when_the_run_that_started_them_is_killed(experiment):
     process = subprocess.Popen([sys.executable, "-c", KILLED, os.path.dirname(__file__)])
     deadline = time.monotonic() + 120
-    while not list(root().glob("student-*.partial/checkpoint.pt")):
+    while not list(root().glob("run-*.partial/checkpoint.pt")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.kill()
     process.wait()
-    (partial,) = root().glob("student-*.partial")
-    with FileLock(partial.with_suffix(".lock"), timeout=30):  # a living worker would hold it
-        assert partial.is_dir()
+    partials = list(root().glob("run-*.partial"))
+    for partial in partials:
+        with FileLock(partial.with_suffix(".lock"), timeout=30):  # a living worker would hold it
+            assert partial.is_dir()
+    assert partials

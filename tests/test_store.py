@@ -1,7 +1,5 @@
 """The store: built once, whole or not at all, found again only if nothing it needs changed."""
 
-import importlib
-import linecache
 import os
 import signal
 import subprocess
@@ -11,7 +9,7 @@ import time
 
 import pytest
 
-from asclib import store, training
+from asclib import keys, store
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +35,13 @@ def test_an_artefact_is_built_once_and_found_again():
     assert (first / "text").read_text() == "hello"
 
 
-def test_settings_parents_and_kind_are_part_of_the_key():
+def test_settings_parents_version_and_kind_are_part_of_the_key():
     base = store.artefact("thing", {"a": 1}, write("x"))
     others = {
         store.artefact("thing", {"a": 2}, write("x")),
         store.artefact("other", {"a": 1}, write("x")),
         store.artefact("thing", {"a": 1}, write("x"), parents=(base,)),
-        store.artefact("thing", {"a": 1}, write("x"), code=(training.macro_accuracy,)),
+        store.artefact("thing", {"a": 1}, write("x"), version=2),
     }
     assert len(others | {base}) == 5
 
@@ -115,76 +113,6 @@ def test_write_atomic_replaces_the_whole_file(folder):
     assert [p.name for p in folder.iterdir() if p.is_file()] == ["file"]
 
 
-@pytest.fixture
-def module(folder, monkeypatch):
-    """Writes a module that passes for one of asclib's, so that its code can be changed."""
-    monkeypatch.syspath_prepend(str(folder))
-
-    name = f"asclib_sample_{time.monotonic_ns()}"
-
-    def load(source):
-        (folder / f"{name}.py").write_text(textwrap.dedent(source))
-        sys.modules.pop(name, None)
-        importlib.invalidate_caches()
-        linecache.clearcache()
-        return importlib.import_module(name)
-
-    return load
-
-
-SOURCE = '''
-    LIMIT = 3
-
-    def helper(x):
-        return x + LIMIT
-
-    def build(x: int) -> int:
-        """Says something."""
-        return helper(x)
-
-    def unrelated():
-        return 0
-'''
-
-
-@pytest.mark.parametrize(
-    ("change", "same"),
-    [
-        (("Says something.", "Says more."), True),
-        (("return helper(x)", "return helper(x)  # why"), True),
-        (("x: int) -> int", "x: float) -> float"), True),
-        (("return 0", "return 1"), True),
-        (("return x + LIMIT", "return x - LIMIT"), False),
-        (("LIMIT = 3", "LIMIT = 4"), False),
-        (("return helper(x)", "return helper(x) + 1"), False),
-    ],
-)
-def test_code_version_follows_meaning_and_not_wording(module, change, same):
-    before = store.code_version(module(SOURCE).build)
-    after = store.code_version(module(SOURCE.replace(*change)).build)
-    assert (before == after) is same
-
-
-def test_an_address_is_no_part_of_a_key(module):
-    source = SOURCE + """
-    from dataclasses import dataclass
-
-    @dataclass(frozen=True)
-    class Stage:
-        loss: object
-
-    TABLE = {"one": Stage(helper)}
-
-    def looked_up():
-        return TABLE
-"""
-    versions = [store.code_version(module(source).looked_up) for _ in range(2)]
-    kept = [module(source) for _ in range(2)]  # alive together, so at two addresses
-    assert kept[0].helper is not kept[1].helper
-    versions += [store.code_version(one.looked_up) for one in kept]
-    assert len(set(versions)) == 1
-
-
 def test_progress_goes_to_the_named_file_and_not_to_stdout(folder, monkeypatch, capsys):
     monkeypatch.setenv("ASCLIB_PROGRESS", str(folder / "bars"))
     assert list(store.progress(range(3), label="loop")) == [0, 1, 2]
@@ -197,11 +125,16 @@ def test_results_that_are_missing_say_how_to_make_them():
         store.results("no_such_results")
 
 
-def test_a_key_does_not_hold_the_code_of_the_store(monkeypatch):
-    """The trainer stores its checkpoints: what it learns depends on its own code alone."""
+def test_libraries_and_processor_are_part_of_the_key_unless_the_bytes_are_the_same_anywhere(
+    monkeypatch,
+):
+    def both():
+        return [store.artefact("thing", {}, write("x"), anywhere=sure) for sure in (False, True)]
 
-    before = store.code_version(training.train)
-    monkeypatch.setattr(training, "write_atomic", store.progress)
-    assert store.code_version(training.train) == before
-    monkeypatch.setattr(training, "macro_accuracy", training.cores)
-    assert store.code_version(training.train) != before
+    before = both()
+    monkeypatch.setattr(keys, "libraries", lambda: {"torch": "0"})
+    upgraded = both()
+    monkeypatch.setattr(keys, "processor", lambda: {"device": "another"})
+    moved = both()
+    assert len({before[0], upgraded[0], moved[0]}) == 3
+    assert before[1] == upgraded[1] == moved[1]

@@ -49,7 +49,7 @@ def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(
     monkeypatch.setattr(study_qat, "STUDENTS", ("response",))
     monkeypatch.setattr(study_qat, "_in_litert", lambda net, x: predict(net, x))
     first, second = (Experiment(tiny.profile, seed=seed, teacher=0) for seed in (0, 1))
-    assert first._trained("teacher") == second._trained("teacher") == tiny._trained("teacher")
+    assert first.run("teacher") == second.run("teacher") == tiny.run("teacher")
     found = study_qat.qat([first, second])
     test = tiny.clips("test")
     weights = [one.distilled("response").head.weight for one in (first, second)]

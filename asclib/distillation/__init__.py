@@ -25,7 +25,7 @@ from asclib.settings import Training
 from asclib.training import Clips, Objective, device, train
 
 __all__ = [
-    "TECHNIQUES", "Answers", "Stage", "distill", "earlier", "is_technique", "losses", "stages_of",
+    "TECHNIQUES", "Answers", "Stage", "distill", "is_technique", "losses", "stages_of",
 ]  # fmt: skip
 
 
@@ -149,14 +149,6 @@ def stages_of(name: str) -> tuple[Stage, ...]:
     return tuple(replace(stage, weight=stage.weight * times) for stage in TECHNIQUES[technique])
 
 
-def earlier(name: str) -> str | None:
-    """The technique that is all stages of this one but the last; None where there is none."""
-    technique, at, factor = name.partition("@")
-    before = TECHNIQUES.get(technique, ())[:-1]
-    names = (other + at + factor for other, stages in TECHNIQUES.items() if stages == before)
-    return next(names, None)
-
-
 @dataclass(frozen=True)
 class Answers:
     """What the teacher says of the clips that `identifiers` (n,) names, computed once.
@@ -239,12 +231,12 @@ def distill(
     Args:
         stages: one of TECHNIQUES, or a tuple of your own.
         settings: of each stage, with its epochs multiplied by the stage's.
-        first: the stage to begin with; the student has been through those before it.
+        first: how many stages the student has been through before these.
         Others as `training.train`. Returns: its history, with a column `stage` in front.
     Raises: ValueError when teacher answers and clips do not line up.
     """
     histories = []
-    for number, stage in list(enumerate(stages))[first:]:
+    for number, stage in enumerate(stages, first):
         place = folder / f"stage-{number}" if folder else None
         if place:
             place.mkdir(exist_ok=True)
@@ -254,13 +246,13 @@ def distill(
                 _connected(student, stage, teacher, fit.x[:1], seed), fit, validation,
                 replace(
                     settings,
-                    epochs=round(settings.epochs * stage.epochs),
+                    epochs=max(1, round(settings.epochs * stage.epochs)),
                     monitor=stage.monitor or settings.monitor,
                 ),
                 objective=objective(stage, teacher.to(device())),
                 seed=seed + 7_919 * number,  # another order of clips in every stage
                 folder=place,
-                label=f"{stage.loss.__name__}, stage {number + 1} of {len(stages)}",
+                label=f"{stage.loss.__name__}, stage {number + 1} of {first + len(stages)}",
             ).assign(stage=number)
         )  # fmt: skip
     history = pd.concat(histories, ignore_index=True)

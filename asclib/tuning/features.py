@@ -106,13 +106,11 @@ def clips(experiment: Experiment, configuration: Configuration, table: pd.DataFr
     folder = artefact(
         "tuning_clips",
         {
-            "corpus": experiment.corpus.fingerprint,
+            "data": experiment.data.store_key,
             "clips": hashlib.sha256("\n".join(identifiers).encode()).hexdigest()[:16],
             "log_mel": log_mel.settings,
         },
         build,
-        code=(LogMel, read_audio),
-        parents=(experiment._embedded,) if experiment._embedded else (),
     )
     x = torch.from_numpy(np.load(folder / "x.npy", mmap_mode="c"))
     labels = torch.tensor([SCENES.index(scene) for scene in table["scene"]])

@@ -103,7 +103,7 @@ def again(search: Search, point: Point, seed: int) -> torch.nn.Module:
         (folder / "checkpoint.pt").unlink()
 
     recipe = same.settings() | {"point": asdict(point)}
-    folder = artefact("tuning_again", recipe, build, code=(training.train, architecture.Searched))
+    folder = artefact("tuning_again", recipe, build)
     net = same.network(point)
     net.load_state_dict(load_file(folder / "weights.safetensors"))
     return net.eval()

@@ -82,7 +82,7 @@ class Search:
         """What the trials of one study have in common, as plain json values."""
         spent = {"epochs": self.effort.epochs, "clips": self.effort.clips}
         common = {"kind": self.kind, "seed": self.experiment.seed, **spent, "plan": asdict(PLAN)}
-        return common | {"corpus": self.experiment.corpus.fingerprint}
+        return common | {"data": self.experiment.data.store_key}
 
     def name(self) -> str:
         """Of the study: what is searched, and a hash of the settings."""
@@ -134,7 +134,7 @@ class Search:
         """The network that a finished trial left in the store; with weights, leave it there."""
         build = None if weights is None else lambda f: save_file(weights, f / "weights.safetensors")
         recipe = self.settings() | {"point": asdict(point)}
-        folder = artefact("tuning_trial", recipe, build, code=(training.train, Searched))
+        folder = artefact("tuning_trial", recipe, build)
         if folder is None:
             return None
         net = self.network(point)
@@ -271,7 +271,6 @@ def kept(search: Search) -> optuna.Study:
         "tuning_study",
         search.settings() | {"trials": search.effort.trials},
         lambda folder: work(search, str(folder / "journal")),
-        code=(work, Search),
     )
     return open_study(search, str(folder / "journal"))
 
