@@ -147,7 +147,7 @@ class Experiment:
         raise ValueError(f"no network {name!r}: choose one of {known}")
 
     def _member(self, scene: int) -> Run:
-        data = replace(self.data, scene=settings.SCENES[scene])
+        data = self.data.against(settings.SCENES[scene])
         binary = functools.partial(TMSIC, n_classes=2)
         return Run(binary, data, self.profile.member, self.seed * len(MEMBERS) + scene)
 

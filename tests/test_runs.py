@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -142,6 +143,22 @@ def test_given_answers_teach_and_must_line_up(data) -> None:
     lost = replace(taught, lesson=Lesson((stage,), Answers(clips.identifiers[1:], logits[1:])))
     with pytest.raises(ValueError, match="no answer for fit-0"):
         lost.net()
+
+
+def test_sound_that_changed_under_its_name_and_size_is_other_data(small, tmp_path, data) -> None:
+    """Even in the process that has opened the folder before."""
+    folder = tmp_path / "corpus"
+    shutil.copytree(small, folder)
+    first = Data(str(folder))
+    assert Data(str(folder)) == first and first.against("tram") != first
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(small, elsewhere)
+    assert Data(str(elsewhere)) == first
+    path = next((folder / "audio").iterdir())
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert Data(str(folder)) != first
 
 
 # ---- from a script outside the package -----------------------------------------------------------

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ class Data:
         """The corpus behind it, opened and checked. Raises: ValueError where tensors were given."""
         if isinstance(self.source, Tensors):
             raise ValueError("these are tensors of one's own: no corpus is behind them")
-        return _opened(self._folder or self.source)
+        folder = Path(self._folder or self.source)
+        return _opened(folder, _stamp(folder))
 
     @functools.cached_property
     def _folder(self) -> Path | None:
@@ -156,6 +158,13 @@ class Data:
             lambda into: features.extract(self.corpus, self.front_end, into, workers=cores()),
             version=features.VERSION,
         )
+
+    def against(self, scene: str) -> Data:
+        """The same clips, their labels those of one scene's member: see `scene`."""
+        other = replace(self, scene=scene)
+        shared = {name: vars(self)[name] for name in ("corpus", "inputs_key") if name in vars(self)}
+        vars(other).update(shared)  # read once for ten members
+        return other
 
     def table(self, split: str) -> pd.DataFrame:
         """The clips of one split of the corpus; row i is row i of `clips(split)`."""
@@ -198,9 +207,19 @@ class Data:
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(folder: str | Path) -> Corpus:
-    """A corpus is checked once in a process, whoever asks for it."""
+def _opened(folder: Path, stamp: int) -> Corpus:
+    """A corpus is checked once in a process, until one of its files changes."""
     return Corpus.open(folder)
+
+
+def _stamp(folder: Path) -> int:
+    """A number that is another one when a file of the folder was written, added or removed."""
+    found = []
+    for path, _, names in os.walk(folder):
+        for name in names:
+            status = os.stat(os.path.join(path, name))
+            found.append((path, name, status.st_size, status.st_mtime_ns))
+    return hash(tuple(sorted(found)))
 
 
 def _mapped(path: Path) -> Tensor:
