@@ -15,11 +15,11 @@ import numpy as np
 _UMATH = np._core._multiarray_umath
 NUMPY = [name for name in _UMATH.__cpu_dispatch__ if _UMATH.__cpu_features__.get(name)]
 
-# Read once by each library, when a process starts: torch's own kernels, oneDNN's convolutions,
-# numpy's matrix products, and its functions and sorts (which decide between equals).
+# Read once by each library, when a process starts: torch's own kernels, numpy's matrix products and
+# its functions and sorts (which decide between equals). ONEDNN_MAX_CPU_ISA=SSE41 would change the
+# convolutions as well, and make a training several times as long.
 OLDER = {
     "ATEN_CPU_CAPABILITY": "default",
-    "ONEDNN_MAX_CPU_ISA": "SSE41",
     "OPENBLAS_CORETYPE": "Nehalem",
     "NPY_DISABLE_CPU_FEATURES": " ".join(NUMPY),
 }
