@@ -33,7 +33,8 @@ LIBRARIES = (
 )  # fmt: skip
 # Variables by which a user makes these libraries forget instructions that the processor has.
 INSTRUCTIONS = (
-    "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE",
+    "ATEN_CPU_CAPABILITY", "MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
 )  # fmt: skip
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 

@@ -15,11 +15,11 @@ import numpy as np
 _UMATH = np._core._multiarray_umath
 NUMPY = [name for name in _UMATH.__cpu_dispatch__ if _UMATH.__cpu_features__.get(name)]
 
-# Read once by each library, when a process starts: torch's own kernels, numpy's matrix products and
-# its functions and sorts (which decide between equals). ONEDNN_MAX_CPU_ISA=SSE41 would change the
-# convolutions as well, and make a training several times as long.
+# Read once by each library, when a process starts: matrix products of torch (MKL) and of numpy, and
+# numpy's functions and sorts (which decide between equals). ATEN_CPU_CAPABILITY=default and
+# ONEDNN_MAX_CPU_ISA=SSE41 would change torch's other kernels too, and make a training longer.
 OLDER = {
-    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_CBWR": "COMPATIBLE",
     "OPENBLAS_CORETYPE": "Nehalem",
     "NPY_DISABLE_CPU_FEATURES": " ".join(NUMPY),
 }

@@ -68,7 +68,7 @@ def test_the_same_processor_gives_the_same_weights(work, here) -> None:
 @pytest.mark.skipif(not SWITCHED, reason="no newer instructions that could be switched off")
 @pytest.mark.parametrize(
     "variable, changed",
-    [("ATEN_CPU_CAPABILITY", {"weights"}), ("OPENBLAS_CORETYPE", {"product"}),
+    [("MKL_CBWR", {"weights"}), ("OPENBLAS_CORETYPE", {"product"}),
      ("NPY_DISABLE_CPU_FEATURES", {"order"})],
 )  # fmt: skip
 def test_each_variable_changes_what_the_chapters_would_see(work, here, variable, changed) -> None:
