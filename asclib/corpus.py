@@ -200,9 +200,7 @@ def _content(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def _checked(
-    root: Path, files: bool
-) -> tuple[Index, list[CorpusError], np.ndarray | None]:
+def _checked(root: Path, files: bool) -> tuple[Index, list[CorpusError], np.ndarray | None]:
     """The tables of a folder, what is wrong with them, and the size of each audio file."""
     unlabelled = evaluation_table(root)
     index = read_evaluation(root, unlabelled) if unlabelled else read_index(root)

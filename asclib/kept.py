@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from asclib.networks import TMSIC
+from asclib.settings import SCENES
 from asclib.store import artefact
 from asclib.teacher import OneVsAllTeacher
 
@@ -62,7 +63,7 @@ def fingerprint(folder: Path) -> str:
 class Kept:
     """One network of such a folder, with what a `Run` has: it can teach, and need not be trained.
 
-    Args: folder; name, "teacher" or a member's.
+    Args: kept_in, the folder; name, "teacher" or a member's.
     """
 
     kept_in: str
@@ -76,7 +77,7 @@ class Kept:
     def net(self) -> nn.Module:
         """The network, in inference mode."""
         if self.name == "teacher":
-            net: nn.Module = OneVsAllTeacher([TMSIC(n_classes=2) for _ in range(10)])
+            net: nn.Module = OneVsAllTeacher([TMSIC(n_classes=2) for _ in SCENES])
         else:
             net = TMSIC(n_classes=2)
         net.load_state_dict(load_file(self.folder() / "weights.safetensors"))

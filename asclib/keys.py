@@ -111,7 +111,7 @@ def _plain(value: Any, above: tuple[int, ...]) -> Any:
         return _code(value, above)
     if isinstance(getattr(value, "__wrapped__", None), FunctionType):  # functools.cache
         return _plain(value.__wrapped__, above)
-    if not isinstance(value, type) and hasattr(value, "store_key"):
+    if hasattr(value, "store_key"):
         return value.store_key
     if torch and isinstance(value, torch.nn.Module):
         return {"type": _code(type(value), above), "form": repr(value),

@@ -10,7 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import HTML, Audio
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import print_figure
+from IPython.display import HTML, Audio, display
 from matplotlib.axes import Axes
 
 from asclib.comparison import POINTS, Results
@@ -202,8 +204,15 @@ def glue(name: str, value: float | str) -> None:
 
 
 def show(figure: plt.Figure) -> None:
-    """Show a figure and close it, so that a cell leaves one picture and no repr."""
-    plt.show()
+    """Show a figure and close it, so that a cell leaves one picture and no repr.
+
+    The repr would name its size, which follows from labels that may follow from weights.
+    """
+    if InteractiveShell.initialized():
+        picture = print_figure(figure, fmt="png", bbox_inches="tight", base64=True)
+        display({"image/png": picture}, raw=True)
+    else:
+        plt.show()
     plt.close(figure)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from asclib.distillation import TECHNIQUES, objective
@@ -31,6 +31,7 @@ from asclib.quantization import (
     quantize_weight,
     round_between,
 )
+from asclib.runs import save_weights
 from asclib.settings import Training
 from asclib.store import artefact
 from asclib.training import device, one_thread, train
@@ -165,9 +166,7 @@ def tuned(experiment: Experiment, technique: str, bits: int | None = 8) -> FakeQ
             objective=objective(stage, teacher), folder=folder, label=f"{technique}, {bits} bits",
         )  # fmt: skip
         history.to_csv(folder / "history.csv", index=False)
-        state = {key: value.contiguous() for key, value in net.state_dict().items()}
-        save_file(state, folder / "weights.safetensors")
-        (folder / "checkpoint.pt").unlink()
+        save_weights(net, folder)
 
     recipe = {"technique": technique, "bits": bits, "seed": experiment.seed,
               "plan": asdict(plan(experiment)), "stage": stage.settings(),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES
@@ -32,6 +32,7 @@ from asclib.pruning import (
     widths_for,
     zero_share,
 )
+from asclib.runs import save_weights
 from asclib.store import artefact
 from asclib.training import predict, probabilities
 
@@ -106,10 +107,7 @@ def pruned(experiment: Experiment, method: str, share: float, teacher: str) -> t
 
     def build(folder: Path) -> None:
         net = METHODS[method](experiment, folder, share, teacher)
-        state = {key: value.contiguous() for key, value in net.state_dict().items()}
-        save_file(state, folder / "weights.safetensors")
-        for checkpoint in folder.rglob("checkpoint.pt"):
-            checkpoint.unlink()
+        save_weights(net, folder)
 
     experiment.build("student")
     recipe = {"share": share, "teacher": teacher, "seed": experiment.seed,

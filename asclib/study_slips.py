@@ -117,16 +117,11 @@ def parts(experiment: Experiment, arm: Arm) -> tuple[Clips, Clips]:
         return fit, held_out
     added = np.flatnonzero(halves(experiment.table("test")) == arm.half)
     added = _rows(experiment.clips("test"), added)
-    return _joined(fit, added), _joined(held_out, added)
+    return fit.joined(added), held_out.joined(added)
 
 
 def _rows(clips: Clips, rows: np.ndarray) -> Clips:
     return Clips(clips.x[rows], clips.labels[rows], clips.identifiers[rows])
-
-
-def _joined(one: Clips, other: Clips) -> Clips:
-    x, labels = (torch.cat(pair) for pair in zip(one[:2], other[:2], strict=True))
-    return Clips(x, labels, np.concatenate([one.identifiers, other.identifiers]))
 
 
 def plan(experiment: Experiment, arm: Arm) -> Training:
@@ -141,7 +136,7 @@ def trained(experiment: Experiment, name: str) -> Path:
     """The artefact of one training: logits.npy (epochs, held-out clips then test clips, 10)."""
     arm, settings = ARMS[name], plan(experiment, ARMS[name])
     fit, held_out = parts(experiment, arm)
-    judged = _joined(held_out, experiment.clips("test"))
+    judged = held_out.joined(experiment.clips("test"))
     identifiers = [*fit.identifiers, "judged", *judged.identifiers]
     recipe = {"plan": asdict(settings), "seed": experiment.seed, "clips": joblib.hash(identifiers)}
     parents = (experiment.data.features,)

@@ -31,6 +31,11 @@ class Clips(NamedTuple):
     labels: Tensor
     identifiers: np.ndarray
 
+    def joined(self, other: Clips) -> Clips:
+        """These clips, and after them the others."""
+        x, labels = (torch.cat(pair) for pair in zip(self[:2], other[:2], strict=True))
+        return Clips(x, labels, np.concatenate([self.identifiers, other.identifiers]))
+
 
 # An objective turns the network, the rows of the batch, its inputs and labels into a scalar loss.
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]

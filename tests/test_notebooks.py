@@ -161,6 +161,13 @@ def test_an_output_that_is_not_compared_is_asserted_about(code: list[NotebookNod
         ), f"nothing is asserted about: {cell.source}"
 
 
+def test_a_picture_leaves_no_repr(code: list[NotebookNode]) -> None:
+    """It names the figure's size, which may follow from what a network has learnt."""
+    data = [output.get("data", {}) for cell in code for output in cell.outputs]
+    pictures = [one for one in data if "image/png" in one]
+    assert [one for one in pictures if set(one) != {"image/png"}] == []
+
+
 def test_glued_numbers_end_before_the_last_bits_begin(code: list[NotebookNode]) -> None:
     """These differ from processor to processor: `asclib.plotting.glue` rounds them away."""
     kind = "application/papermill.record/text/plain"

@@ -197,9 +197,7 @@ class Data:
 
     def _given(self, split: str) -> Clips:
         if split == "train":
-            one, other = self._given("fit"), self._given("validation")
-            x, labels = (torch.cat(pair) for pair in zip(one[:2], other[:2], strict=True))
-            return Clips(x, labels, np.concatenate([one.identifiers, other.identifiers]))
+            return self._given("fit").joined(self._given("validation"))
         folder = root() / self.source.content
         labels = torch.from_numpy(np.load(folder / f"{split}_labels.npy"))
         names = np.array([f"{split}-{row}" for row in range(len(labels))], dtype=object)

@@ -20,12 +20,13 @@ import optuna
 import pandas as pd
 import torch
 from optuna.trial import FrozenTrial, TrialState
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from asclib import training
 from asclib.evaluation import paired
 from asclib.experiment import Experiment
 from asclib.parallel import side_by_side
+from asclib.runs import save_weights
 from asclib.store import PROJECT, artefact, write_atomic
 from asclib.study import provenance
 from asclib.training import macro_accuracy, predict, probabilities
@@ -98,9 +99,7 @@ def again(search: Search, point: Point, seed: int) -> torch.nn.Module:
     def build(folder: Path) -> None:
         net = same.network(point)
         training.train(net, *same.clips(point), plan, seed=seed, folder=folder)
-        weights = {name: value.contiguous() for name, value in net.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
-        (folder / "checkpoint.pt").unlink()
+        save_weights(net, folder)
 
     recipe = same.settings() | {"point": asdict(point)}
     folder = artefact("tuning_again", recipe, build)
