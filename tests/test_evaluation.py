@@ -216,11 +216,11 @@ def test_tables_that_do_not_fit_are_refused():
         evaluate(probabilities, clips)
 
 
-def test_a_thousand_resamples_of_a_whole_test_split_take_under_five_seconds():
+def test_a_thousand_resamples_of_a_whole_test_split_take_under_two_seconds():
     probabilities, clips, _ = _system(3_000, 10, seed=13)
     start = time.process_time()
     evaluate(probabilities, clips)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 2
 
 
 def test_comparison_is_the_difference_of_the_scores_on_the_same_resamples():

@@ -81,7 +81,7 @@ def test_after_training_file_simulation_and_network_say_the_same(tuned, calibrat
     assert (ours - simulated).abs().mean() < 1e-3  # sums of another memory layout
     lite = LiteRT(path)(x)
     assert np.abs(ours.numpy() - lite).mean() < 0.05
-    assert agreement(ours, lite) >= 0.95
+    assert agreement(ours, lite) >= 0.98
 
 
 def test_ranges_and_weights_are_those_of_the_clips_and_the_moment(tuned, calibration):
@@ -155,7 +155,7 @@ def test_few_bits_are_learnt_to_be_lived_with(trained, tuned, calibration):
         with torch.no_grad():
             return float(F.cross_entropy(net(test.x), test.labels))
 
-    assert loss(tuned.three) < loss(FakeQuantised(trained, calibration, 3))
+    assert loss(tuned.three) < loss(FakeQuantised(trained, calibration, 3)) - 0.02
     for target in ("conv2", "conv3", "conv4", "dense", "head"):
         weight = tuned.three.graph.get_submodule(target).weight.detach()
         levels = [len(set(kernel.flatten().tolist())) for kernel in quantize_weight(weight, 3)]

@@ -134,7 +134,7 @@ def test_simulated_answers_do_not_depend_on_the_rest_of_the_batch(trained):
     loud = torch.cat([x, 100 * x])
     simulated = simulate(trained)
     with torch.no_grad():
-        torch.testing.assert_close(simulated(loud)[:6], simulated(x), rtol=0, atol=1e-2)
+        torch.testing.assert_close(simulated(loud)[:6], simulated(x), rtol=1e-4, atol=1e-4)
 
 
 def test_simulation_is_a_copy_with_the_same_interface(trained):
@@ -160,7 +160,7 @@ def test_simulation_agrees_with_litert(exported):
     difference = np.abs(exported.answers["simulated"] - exported.answers["lite"])
     assert exported.answers["float"].std() > 1  # else small differences would say little
     assert difference.mean() < 0.01
-    assert agreement(exported.answers["simulated"], exported.answers["lite"]) >= 0.97
+    assert agreement(exported.answers["simulated"], exported.answers["lite"]) >= 0.99
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +183,8 @@ def test_every_simulation_agrees_with_litert_and_with_float(kind, kinds, exporte
     made, floating = kinds[kind], exported.answers["float"]
     # an int8 logit moves in steps of a range over 255, and XNNPACK may round another way
     assert np.abs(made.simulated - made.lite).mean() < 0.02
-    assert agreement(made.simulated, made.lite) >= 0.97
-    assert agreement(floating, made.lite) >= 0.96
+    assert agreement(made.simulated, made.lite) >= 0.99
+    assert agreement(floating, made.lite) >= 0.98
     assert not np.array_equal(floating, made.lite)
 
 
@@ -320,9 +320,9 @@ def test_corrected_biases_take_back_what_rounding_adds_to_each_channel(trained, 
     )
     for name, means in wanted.items():
         shift, left = ((found[name] - means).abs().max() for found in (plain, mended))
-        assert left < shift / 10, name
+        assert left < 1e-4 < shift, name
     file = LiteRT(export(corrected, tmp_path / "net.tflite"))
-    assert agreement(file(x), simulate(corrected)(x)) >= 0.95
+    assert agreement(file(x), simulate(corrected)(x)) >= 0.98
     assert (tmp_path / "net.tflite").stat().st_size < 70_000  # the new biases are folded away
 
 
@@ -338,7 +338,7 @@ def test_full_int8_asks_for_calibration_and_methods_are_named(tmp_path):
 def test_quantised_file_agrees_with_float_on_99_percent(exported):
     classes = set(exported.answers["float"].argmax(1))
     assert len(classes) >= 5  # else agreement would be cheap
-    assert agreement(exported.answers["float"], exported.answers["lite"]) >= 0.97
+    assert agreement(exported.answers["float"], exported.answers["lite"]) >= 0.99
     assert not np.array_equal(exported.answers["float"], exported.answers["lite"])
 
 
