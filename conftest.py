@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.processors import OLDER, environment
+from tools import book
 
 ROOT = Path(__file__).resolve().parent
+READING = {path.with_suffix(".ipynb"): number for number, path in enumerate(book.chapters())}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,6 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("MPLBACKEND", None)  # an inherited Agg silently removes every figure
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the library first, then the chapters in the order of reading."""
+    items.sort(key=lambda item: READING.get(item.path, -1))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Start the kernel of every second chapter without the processor's newer instructions.
@@ -33,7 +40,6 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     What their last bits decide would otherwise pass here and fail on a reader's machine. In the
     store their networks lie beside those of the other half, under keys of their own.
     """
-    chapters = sorted(path.name for path in (ROOT / "book").glob("*.ipynb"))
-    odd = item.path.suffix == ".ipynb" and chapters.index(item.path.name) % 2
+    odd = READING.get(item.path, 0) % 2
     with environment(OLDER) if odd else nullcontext():
         return (yield)

@@ -14,25 +14,25 @@ __version__ = "0.1.0"
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 _HOMES = {
+    "asclib.challenge": ("LIMITS",),
     "asclib.corpus": ("Corpus",),
     "asclib.features": ("LogMel",),
-    "asclib.networks": ("TMSIC",),
-    "asclib.teacher": ("OneVsAllTeacher",),
-    "asclib.settings": ("Training",),
-    "asclib.training": ("Clips", "train"),
+    "asclib.networks": ("TMSIC", "OneVsAllTeacher"),
+    "asclib.training": ("Clips", "Training", "train"),
     "asclib.distillation": ("TECHNIQUES", "Answers", "Stage", "distill", "losses"),
-    "asclib.runs": ("Data", "Lesson", "Run", "build"),
-    "asclib.experiment": ("Experiment",),
+    "asclib.runs": ("Data", "Experiment", "Lesson", "Run", "build"),
     "asclib.evaluation": ("compare", "evaluate"),
-    "asclib.complexity": ("LIMITS",),
-    "asclib.quantization": ("export",),
-    "asclib.tflite": ("LiteRT",),
+    "asclib.compression": ("export",),
+    "asclib.litert": ("LiteRT",),
 }
+_PACKAGES = ("complexity",)  # callable: see there
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, *_PACKAGES])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"asclib.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'asclib' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -4,6 +4,8 @@ A key holds values: settings, arrays by their content, the versions of the libra
 the processor's instructions. Code of asclib is named, not read: whoever changes what it computes
 raises the version that its artefact states, and a test compares the code with a table of hashes so
 that nobody forgets. Code of a reader's own has no such test, so its text is part of the key.
+
+Chapter: book/practice/training.
 """
 
 from __future__ import annotations
@@ -26,16 +28,17 @@ from typing import Any
 
 import numpy as np
 
-# The libraries whose arithmetic ends up in an artefact.
-LIBRARIES = (
-    "ai-edge-litert", "ai-edge-quantizer", "librosa", "litert-torch", "numpy", "scikit-learn",
-    "scipy", "soundfile", "soxr", "torch",
-)  # fmt: skip
+# The libraries whose arithmetic ends up in what is heard and learnt, and in a .tflite file.
+LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "torch")
+CONVERTERS = (*LIBRARIES, "ai-edge-litert", "ai-edge-quantizer", "litert-torch")
 # Variables by which a user makes these libraries forget instructions that the processor has.
 INSTRUCTIONS = (
-    "ATEN_CPU_CAPABILITY", "MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "MKL_CBWR",
+    "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_MAX_CPU_ISA",
     "OPENBLAS_CORETYPE",
-)  # fmt: skip
+)
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -49,10 +52,10 @@ def digest(value: Any) -> str:
 
 
 @functools.cache
-def libraries() -> dict[str, str]:
-    """The version of each of LIBRARIES that is installed."""
+def libraries(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """The version of each of these libraries that is installed."""
     found = {}
-    for name in LIBRARIES:
+    for name in names:
         try:
             found[name] = metadata.version(name).partition("+")[0]  # "+cpu" is the device's matter
         except metadata.PackageNotFoundError:
@@ -65,8 +68,10 @@ def processor() -> dict[str, str]:
     import torch  # takes a second, and who only reads a corpus does not need it
 
     if torch.cuda.is_available():
-        return {"device": torch.cuda.get_device_name(),
-                "precision": torch.get_float32_matmul_precision()}  # fmt: skip
+        return {
+            "device": torch.cuda.get_device_name(),
+            "precision": torch.get_float32_matmul_precision(),
+        }
     switched = {name: os.environ[name] for name in INSTRUCTIONS if os.environ.get(name)}
     return {"device": "cpu", "instructions": torch.backends.cpu.get_cpu_capability()} | switched
 
@@ -101,8 +106,11 @@ def _plain(value: Any, above: tuple[int, ...]) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(json.dumps(_plain(item, above), sort_keys=True) for item in value)
     if isinstance(value, functools.partial):
-        return {"of": _plain(value.func, above), "arguments": _plain(value.args, above),
-                "keywords": _plain(value.keywords, above)}  # fmt: skip
+        return {
+            "of": _plain(value.func, above),
+            "arguments": _plain(value.args, above),
+            "keywords": _plain(value.keywords, above),
+        }
     if isinstance(value, ModuleType):
         return value.__name__
     if isinstance(value, MethodType):
@@ -114,9 +122,12 @@ def _plain(value: Any, above: tuple[int, ...]) -> Any:
     if hasattr(value, "store_key"):
         return value.store_key
     if torch and isinstance(value, torch.nn.Module):
-        return {"type": _code(type(value), above), "form": repr(value),
-                "version": getattr(value, "version", None),
-                "state": _plain(value.state_dict(), above)}  # fmt: skip
+        return {
+            "type": _code(type(value), above),
+            "form": repr(value) + str(getattr(value, "code", "")),
+            "version": getattr(value, "version", None),
+            "state": _plain(value.state_dict(), above),
+        }
     if dataclasses.is_dataclass(value):
         content = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
         return {"type": _code(type(value), above), **_plain(content, above)}
@@ -143,7 +154,7 @@ def is_own(thing: FunctionType | type) -> bool:
     if home.partition(".")[0] in {"asclib", *sys.builtin_module_names}:
         return False
     file = getattr(sys.modules.get(home), "__file__", None)
-    return home == "__main__" or file is not None and not file.startswith(_INSTALLED)
+    return home == "__main__" or (file is not None and not file.startswith(_INSTALLED))
 
 
 def _code(thing: FunctionType | type, above: tuple[int, ...]) -> Any:
@@ -153,8 +164,12 @@ def _code(thing: FunctionType | type, above: tuple[int, ...]) -> Any:
     if not is_own(thing):
         return [name, bound] if bound else name
     text, used = source(thing)
-    return {"name": thing.__qualname__, "text": text, **bound,
-            "uses": {key: _plain(value, above) for key, value in sorted(used.items())}}  # fmt: skip
+    return {
+        "name": thing.__qualname__,
+        "text": text,
+        **bound,
+        "uses": {key: _plain(value, above) for key, value in sorted(used.items())},
+    }
 
 
 def _bound(function: FunctionType, above: tuple[int, ...]) -> dict[str, Any]:
@@ -166,39 +181,105 @@ def _bound(function: FunctionType, above: tuple[int, ...]) -> dict[str, Any]:
 def source(thing: FunctionType | type) -> tuple[str, dict[str, Any]]:
     """The text of a function or a class as far as it computes, and the globals it uses by name.
 
-    Comments, layout, docstrings, annotations and the names of local variables are not in the text.
+    Comments, layout, docstrings, annotations and the names of local variables are not in the text,
+    and no version of Python writes another one. Only for what has no text, typed at a prompt, its
+    bytecode stands in, which each version of Python compiles anew: the key is then another one.
     """
     space = vars(sys.modules[thing.__module__])
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except (OSError, TypeError, SyntaxError):  # typed at a prompt, or a lambda inside an expression
+        if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
+            tree = _lambda(thing.__code__)
+        else:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    except (OSError, TypeError, SyntaxError):  # typed at a prompt
         return _bytecode(thing, space)
     tree = _Bare().visit(tree)
-    return ast.unparse(tree), dict(_globals(tree, space))
+    return _written(tree), dict(_globals(tree, space))
+
+
+def _lambda(code: CodeType) -> ast.AST:
+    """A lambda's own syntax tree, out of the file and the line it stands in.
+
+    Raises: OSError when the text is not to be had, or does not say which of several it is.
+    """
+    whole = ast.parse("".join(inspect.findsource(code)[0]))
+    found = [
+        node
+        for node in ast.walk(whole)
+        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno
+    ]
+    if len(found) > 1:  # side by side: the code knows where its body stands
+        places = set(code.co_positions())
+        found = [
+            node
+            for node in found
+            if (
+                node.body.lineno,
+                node.body.end_lineno,
+                node.body.col_offset,
+                node.body.end_col_offset,
+            )
+            in places
+        ]
+    if len(found) != 1:
+        raise OSError(f"{code.co_filename}, line {code.co_firstlineno}: no one lambda to be read")
+    return found[0]
+
+
+def _written(node: Any) -> str:
+    """A syntax tree as text, the same on every Python: `ast.dump` and `ast.unparse` are not.
+
+    A field that is absent, None or empty is left out, since newer versions have more of them, as
+    are the empty parts that some versions leave in an f-string.
+    """
+    if isinstance(node, ast.JoinedStr):
+        parts = [part for part in node.values if getattr(part, "value", None) != ""]
+        return f"JoinedStr({_written(parts)})"
+    if isinstance(node, ast.AST):
+        fields = [
+            f"{name}={_written(value)}"
+            for name, value in ast.iter_fields(node)
+            if value is not None and value != []
+        ]
+        return f"{type(node).__name__}({', '.join(fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(_written(item) for item in node)}]"
+    return repr(node)
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class _Bare(ast.NodeTransformer):
     """Takes docstrings and annotations away, and numbers the local variables of each function."""
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+    def visit_FunctionDef(self, node: _Function) -> _Function:
         self._docstring(node)
         node.returns = None
-        arguments = {argument.arg for argument in ast.walk(node.args)
-                     if isinstance(argument, ast.arg)}  # fmt: skip
-        outer = {name for inner in ast.walk(node) if isinstance(inner, (ast.Global, ast.Nonlocal))
-                 for name in inner.names}  # fmt: skip
+        arguments = {
+            argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)
+        }
+        outer = {
+            name
+            for inner in ast.walk(node)
+            if isinstance(inner, (ast.Global, ast.Nonlocal))
+            for name in inner.names
+        }
         numbers: dict[str, str] = {}
         for inner in ast.walk(node):
-            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                if inner.id not in arguments | outer:
-                    numbers.setdefault(inner.id, f"local{len(numbers)}")
+            if (
+                isinstance(inner, ast.Name)
+                and isinstance(inner.ctx, ast.Store)
+                and inner.id not in arguments | outer
+            ):
+                numbers.setdefault(inner.id, f"local{len(numbers)}")
         for inner in ast.walk(node):
             if isinstance(inner, ast.Name):
                 inner.id = numbers.get(inner.id, inner.id)
         self.generic_visit(node)
         return node
 
-    visit_AsyncFunctionDef = visit_FunctionDef
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - the name that ast looks for
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         self._docstring(node)
@@ -214,7 +295,7 @@ class _Bare(ast.NodeTransformer):
         self.generic_visit(node)
         return node
 
-    def _docstring(self, node: ast.FunctionDef | ast.ClassDef) -> None:
+    def _docstring(self, node: _Function | ast.ClassDef) -> None:
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
 
@@ -233,9 +314,13 @@ def _globals(tree: ast.AST, space: Mapping[str, Any]) -> Iterator[tuple[str, Any
 
 
 def _bytecode(thing: FunctionType | type, space: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    functions = [thing] if isinstance(thing, FunctionType) else [
-        value for value in vars(thing).values() if isinstance(value, FunctionType)]  # fmt: skip
-    texts, names = [], set()
+    functions = (
+        [thing]
+        if isinstance(thing, FunctionType)
+        else [value for value in vars(thing).values() if isinstance(value, FunctionType)]
+    )
+    texts: list[str] = []
+    names: set[str] = set()
     queue: list[CodeType] = [function.__code__ for function in functions]
     while queue:
         code = queue.pop(0)

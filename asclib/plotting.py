@@ -1,4 +1,7 @@
-"""One look for all figures: readable in print, in grey and by colour-blind readers."""
+"""One look for all figures: readable in print, in grey and by colour-blind readers.
+
+Chapter: book/task/dataset.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.pylabtools import print_figure
-from IPython.display import HTML, Audio, display
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
-from asclib.comparison import POINTS, Results
-from asclib.embedding import planes, purities
-from asclib.ranking import Ranking, groups
-from asclib.settings import DEVICES, SCENES
+from asclib.challenge.task import DEVICES, SCENES
+from asclib.evaluation.comparison import POINTS, Results
+from asclib.evaluation.embedding import planes, purities
+from asclib.evaluation.ranking import Ranking, groups
+from asclib.extras import needs
+
+with needs("book"):
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.pylabtools import print_figure
+    from IPython.display import HTML, Audio, display
 
 SCENE_LABELS = tuple(scene.replace("_", " ") for scene in SCENES)
 SCENE_COLOURS = dict(zip(SCENES, sns.color_palette("tab10", len(SCENES)), strict=True))
@@ -50,9 +57,14 @@ def spectrogram(ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12
     """One clip's log-mel (mel, frames) in nepers, drawn down to `span` below its loudest."""
     top = float(np.max(log_mel))
     image = ax.imshow(
-        log_mel, origin="lower", aspect="auto", cmap="magma", vmin=top - span, vmax=top,
+        log_mel,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=top - span,
+        vmax=top,
         interpolation="nearest",
-    )  # fmt: skip
+    )
     ax.set(title=title, xlabel="frame", ylabel="mel band")
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, label="nepers", pad=0.02)
@@ -61,9 +73,9 @@ def spectrogram(ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12
 def intervals(
     ax: Axes,
     names: Sequence[str],
-    values: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
+    values: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
     *,
     colour: str = INK,
     offset: float = 0.0,
@@ -71,9 +83,9 @@ def intervals(
 ) -> None:
     """A dot and an interval for each name, the first on top; `offset` moves a second series."""
     rows = np.arange(len(names)) + offset
-    values = np.asarray(values, float)
-    spread = np.abs(np.vstack([values - np.asarray(low), np.asarray(high) - values]))
-    ax.errorbar(values, rows, xerr=spread, fmt="o", color=colour, capsize=3, ms=5, label=label)
+    centre = np.asarray(values, float)
+    spread = np.abs(np.vstack([centre - np.asarray(low), np.asarray(high) - centre]))
+    ax.errorbar(centre, rows, xerr=spread, fmt="o", color=colour, capsize=3, ms=5, label=label)
     ax.set_yticks(np.arange(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
 
@@ -86,10 +98,15 @@ def differences(ax: Axes, names: Sequence[str], points: pd.DataFrame, label: str
     """
     for kind, colour, offset in (("accuracy", INK, -0.13), ("seeds", ACCENT, 0.13)):
         intervals(
-            ax, names, points["accuracy"], points[f"{kind}_low"], points[f"{kind}_high"],
-            colour=colour, offset=offset,
+            ax,
+            names,
+            points["accuracy"],
+            points[f"{kind}_low"],
+            points[f"{kind}_high"],
+            colour=colour,
+            offset=offset,
             label="over seeds" if kind == "seeds" else "over recordings",
-        )  # fmt: skip
+        )
     ax.axvline(0, color=MUTED)
     ax.set_xlabel(label)
 
@@ -97,7 +114,7 @@ def differences(ax: Axes, names: Sequence[str], points: pd.DataFrame, label: str
 def study_gains(*techniques: str) -> pd.DataFrame:
     """Draw each technique minus the student alone, as the committed comparison has it.
 
-    Returns: `asclib.comparison.Results.against`, differences and intervals in points.
+    Returns: `asclib.evaluation.comparison.Results.against`, differences and intervals in points.
     """
     gains = Results().against("student", rivals=techniques)
     gains[list(POINTS)] *= 100
@@ -125,9 +142,13 @@ def critical_difference(ax: Axes, ranking: Ranking) -> None:
         place = right + (0.04 * (number + 1)) * (right - 1)
         ax.plot([place, place], [members[0] - 0.2, members[-1] + 0.2], color=ACCENT, lw=2)
     ax.errorbar(
-        1 + ranking.critical_difference / 2, -1, xerr=ranking.critical_difference / 2,
-        color=ACCENT, capsize=3, lw=1.5,
-    )  # fmt: skip
+        1 + ranking.critical_difference / 2,
+        -1,
+        xerr=ranking.critical_difference / 2,
+        color=ACCENT,
+        capsize=3,
+        lw=1.5,
+    )
     ax.text(1 + ranking.critical_difference, -1, "  critical difference", va="center", fontsize=8)
     ax.set_yticks(rows, names)
     ax.set_ylim(len(names) - 0.5, -1.7)
@@ -138,15 +159,26 @@ def confusion(ax: Axes, matrix: np.ndarray, title: str = "") -> None:
     """A confusion matrix (true, predicted) as a share of each true scene's clips, in per cent."""
     total = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     sns.heatmap(
-        100 * matrix / total, ax=ax, cmap="Blues", vmin=0, vmax=100, annot=True, fmt=".0f",
-        annot_kws={"size": 7}, cbar=False, square=True,
-        xticklabels=SCENE_LABELS, yticklabels=SCENE_LABELS,
-    )  # fmt: skip
+        100 * matrix / total,
+        ax=ax,
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        annot=True,
+        fmt=".0f",
+        annot_kws={"size": 7},
+        cbar=False,
+        square=True,
+        xticklabels=SCENE_LABELS,
+        yticklabels=SCENE_LABELS,
+    )
     ax.set(title=title, xlabel="predicted", ylabel="true")
     ax.tick_params(labelsize=8)
 
 
-def learning_curves(axes: Sequence[Axes], history: pd.DataFrame, label: str, colour=INK) -> None:
+def learning_curves(
+    axes: Sequence[Axes], history: pd.DataFrame, label: str, colour: str = INK
+) -> None:
     """Training and validation loss on the first axis, validation macro accuracy on the second."""
     epochs = np.arange(1, len(history) + 1)
     loss, accuracy = axes
@@ -181,9 +213,10 @@ def embeddings(
         ax.scatter(*plane.T, c=colours, s=5, linewidths=0)
         low, high = table.loc[name, ["low", "high"]]
         ax.set(xticks=[], yticks=[], aspect="equal")
-        ax.set_title(f"{name}\npurity {table.purity[name]:.0f} % [{low:.0f}, {high:.0f}]",
-                     fontsize=10)  # fmt: skip
-    for ax in axes.flat[len(views):]:
+        ax.set_title(
+            f"{name}\npurity {table.purity[name]:.0f} % [{low:.0f}, {high:.0f}]", fontsize=10
+        )
+    for ax in axes.flat[len(views) :]:
         ax.set_axis_off()
     for scene, label in zip(SCENES, SCENE_LABELS, strict=True):
         axes.flat[0].scatter([], [], s=20, color=SCENE_COLOURS[scene], label=label)

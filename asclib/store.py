@@ -4,20 +4,19 @@ An artefact is a folder. Its key is made from everything it depends on (`asclib.
 the version of what builds it, the libraries and the processor that compute, and the keys of its
 parents. It is filled under a partial name that survives a kill, so a builder can resume, and
 renamed when it is complete.
+
+Chapter: book/practice/training.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from asclib import keys
 
@@ -31,14 +30,41 @@ def root() -> Path:
     return folder
 
 
+@overload
 def artefact(
     kind: str,
     settings: dict[str, Any],
-    build: Callable[[Path], None] | None,
+    build: Callable[[Path], object],
     *,
     version: int = 1,
     parents: tuple[Path, ...] = (),
     anywhere: bool = False,
+    libraries: tuple[str, ...] = keys.LIBRARIES,
+) -> Path: ...
+
+
+@overload
+def artefact(
+    kind: str,
+    settings: dict[str, Any],
+    build: Callable[[Path], object] | None,
+    *,
+    version: int = 1,
+    parents: tuple[Path, ...] = (),
+    anywhere: bool = False,
+    libraries: tuple[str, ...] = keys.LIBRARIES,
+) -> Path | None: ...
+
+
+def artefact(
+    kind: str,
+    settings: dict[str, Any],
+    build: Callable[[Path], object] | None,
+    *,
+    version: int = 1,
+    parents: tuple[Path, ...] = (),
+    anywhere: bool = False,
+    libraries: tuple[str, ...] = keys.LIBRARIES,
 ) -> Path | None:
     """The folder of one artefact, built now if it is missing.
 
@@ -50,6 +76,7 @@ def artefact(
             place (`write_atomic`). None only looks: the answer is None where nothing is built.
         version: of what builds it, raised when the same settings come to another content.
         parents: folders of the artefacts this one is made from.
+        libraries: whose versions decide what it holds.
         anywhere: the bytes are the same on every processor and with every version of the libraries.
 
     Two processes that ask at once wait for each other on a lock; the second finds it built.
@@ -61,7 +88,7 @@ def artefact(
         "parents": sorted(parent.name for parent in parents),
     }
     if not anywhere:
-        recipe |= {"libraries": keys.libraries(), "processor": keys.processor()}
+        recipe |= {"libraries": keys.libraries(libraries), "processor": keys.processor()}
     text = json.dumps(recipe, sort_keys=True, indent=1)
     name = f"{kind}-{keys.digest(recipe)}"
     final = root() / name
@@ -106,24 +133,5 @@ def results(name: str) -> dict[str, Any]:
     """The committed figures of `results/<name>.json`, which the prose quotes."""
     path = PROJECT / "results" / f"{name}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"no results/{path.name}: run python -m asclib.study {name}")
+        raise FileNotFoundError(f"no results/{path.name}: run python -m studies {name}")
     return json.loads(path.read_text())
-
-
-@contextlib.contextmanager
-def _progress_file() -> Iterator[Any]:
-    target = os.environ.get("ASCLIB_PROGRESS")
-    if target is None:
-        yield sys.stdout
-    else:
-        with open(target, "a") as file:
-            yield file
-
-
-def progress(iterable: Iterable, *, total: int | None = None, label: str = "") -> Iterator:
-    """One progress bar around a loop, on stdout or in the file that ASCLIB_PROGRESS names.
-
-    The variable keeps bars out of a notebook's outputs while it runs headless.
-    """
-    with _progress_file() as file:
-        yield from tqdm(iterable, total=total, desc=label, file=file, leave=False, mininterval=0.5)

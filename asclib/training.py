@@ -1,4 +1,9 @@
-"""One trainer for everything: student, members, fusion and every stage of a distillation."""
+"""One trainer for everything: student, members, fusion and every stage of a distillation.
+
+It knows tensors only: inputs of any shape, classes, and what a teacher says of them.
+
+Chapters: book/networks/student, book/practice/training.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +13,102 @@ import functools
 import io
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asclib.augmentation import freq_mixstyle
-from asclib.settings import Training
-from asclib.store import progress, write_atomic
+from asclib.progress import progress
+from asclib.store import write_atomic
 
 EVALUATION_BATCH = 256
 
+Schedule = Literal["constant", "one_cycle"]
+Monitor = Literal["accuracy", "loss", "last"]
+
+
+class AnswerRows(Protocol):
+    """What a teacher says of n clips: a tensor (n, ...), or what gives one for some of its rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor: ...
+
+    def to(self, where: torch.device, /) -> AnswerRows: ...
+
+
+class Batch(NamedTuple):
+    """The clips of one step, with all that must move when they do.
+
+    x: (b, ...) inputs. targets: (b,) int64 classes, or (b, classes) soft labels that sum to one.
+    answers: (b, ...) what a teacher says of these clips, or None. classes: how many there are.
+    """
+
+    x: Tensor
+    targets: Tensor
+    answers: Tensor | None
+    classes: int
+
+    def soft_targets(self) -> Tensor:
+        """The targets as (b, classes) probabilities."""
+        if self.targets.is_floating_point():
+            return self.targets
+        return F.one_hot(self.targets, self.classes).to(self.x.dtype)
+
+
+# What changes a batch while training: `asclib.augmentation` has some, and any function of a batch
+# and a generator of random numbers is one.
+BatchTransform = Callable[[Batch, torch.Generator], Batch]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one network is trained: Adam, and the epoch that is kept.
+
+    `schedule` is "constant" (the authors') or "one_cycle" (Smith & Topin 2018, arXiv 1708.07120:
+    the rate climbs for the first 30 % of the steps, then falls to zero, so few epochs suffice).
+    `monitor` names the validation figure whose best epoch is kept, "accuracy" (macro) or "loss";
+    "last" keeps the last epoch: a one-vs-all network that always says "others" has a low loss.
+    The first `warm_up` epochs are kept only until there are later ones.
+    `patience` counts epochs without a better figure before stopping, the monitor's or that of
+    `waits_for`; None never stops early.
+    `statistics_momentum` is BN's during training: a running average that moves by 1 % a step (the
+    authors') needs some hundreds of steps to catch up, which a short run does not have to spare.
+    `batch` are the transforms that each batch goes through, one after the other.
+    """
+
+    epochs: int
+    learning_rate: float = 1e-3
+    batch_size: int = 64
+    schedule: Schedule = "one_cycle"
+    monitor: Monitor = "accuracy"
+    warm_up: int = 0
+    patience: int | None = None
+    waits_for: Monitor | None = None
+    statistics_momentum: float = 0.01
+    label_smoothing: float = 0.0
+    batch: tuple[BatchTransform, ...] = ()
+
 
 class Clips(NamedTuple):
-    """Clips for a network: `x` (n, 1, 140, 8) float32, `labels` (n,) int64, `identifiers` (n,)."""
+    """Clips for a network: `x` (n, ...) float32, `labels` (n,) int64, `identifiers` (n,).
+
+    The features of TMSIC are (n, 1, 140, 8); tensors of a reader's own have any shape.
+    """
 
     x: Tensor
     labels: Tensor
     identifiers: np.ndarray
+
+    def take(self, rows: np.ndarray | Tensor) -> Clips:
+        """The clips at these positions, or where a mask (n,) is true."""
+        return Clips(self.x[rows], self.labels[rows], self.identifiers[np.asarray(rows)])
 
     def joined(self, other: Clips) -> Clips:
         """These clips, and after them the others."""
@@ -37,15 +116,14 @@ class Clips(NamedTuple):
         return Clips(x, labels, np.concatenate([self.identifiers, other.identifiers]))
 
 
-# An objective turns the network, the rows of the batch, its inputs and labels into a scalar loss.
-Objective = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+Objective = Callable[[nn.Module, Batch], Tensor]  # the loss of a network on a batch, a scalar
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> Objective:
     """The plain objective: cross-entropy of the logits with the labels, mean over the batch."""
 
-    def objective(net: nn.Module, rows: Tensor, x: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(net(x), labels, label_smoothing=label_smoothing)
+    def objective(net: nn.Module, batch: Batch) -> Tensor:
+        return F.cross_entropy(net(batch.x), batch.targets, label_smoothing=label_smoothing)
 
     return objective
 
@@ -76,6 +154,14 @@ def keep_memory() -> None:
         m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
         mallopt(m_mmap_max, 0)
         mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def stream(seed: int, place: int) -> int:
+    """A seed for random numbers of one place, such as an epoch, that no other place shares.
+
+    Initial weights are drawn from the seed itself.
+    """
+    return int(np.random.SeedSequence((seed, place)).generate_state(1, np.uint64)[0])
 
 
 def device() -> torch.device:
@@ -116,10 +202,11 @@ def train(
     net: nn.Module,
     fit: Clips,
     validation: Clips,
-    settings: Training,
+    plan: Training,
     *,
     seed: int,
     objective: Objective | None = None,
+    answers: AnswerRows | None = None,
     folder: Path | None = None,
     label: str = "",
 ) -> pd.DataFrame:
@@ -128,9 +215,10 @@ def train(
     Args:
         net: any module from inputs to logits.
         fit, validation: the clips to learn from, and those that choose the epoch.
-        settings: epochs, rate, schedule, patience; see `Training`.
+        plan: epochs, rate, schedule, patience, augmentation; see `Training`.
         seed: of the clips' order and of dropout. Same seed, same weights, bit for bit on a CPU.
-        objective: the loss; cross-entropy with the settings' label smoothing when None.
+        objective: the loss; cross-entropy with the plan's label smoothing when None.
+        answers: (n, ...) what a teacher says of the clips to fit, row by row, for the objective.
         folder: where a checkpoint is kept after each epoch. A later call with the same folder goes
             on from there, to the same result as an unbroken run.
         label: shown on the progress bar.
@@ -144,51 +232,76 @@ def train(
             f"{len(fit.labels)} clips to fit and {len(validation.labels)} to validate on: training "
             "needs two and one at the least; does the corpus have two locations for some scene?"
         )
-    objective = objective or cross_entropy(settings.label_smoothing)
+    if answers is not None and len(answers) != len(fit.labels):
+        raise ValueError(f"{len(answers)} answers for {len(fit.labels)} clips to fit: one for each")
+    objective = objective or cross_entropy(plan.label_smoothing)
     keep_memory()
     where = device()
     fit, validation = _to(fit, where), _to(validation, where)
-    net.to(where, memory_format=torch.channels_last)
-    _set_statistics_momentum(net, settings.statistics_momentum)
-    batch = min(settings.batch_size, len(fit.labels))
-    steps = len(fit.labels) // batch  # the last, partial batch is dropped: relations need full ones
-    optimizer = torch.optim.Adam(net.parameters(), lr=settings.learning_rate, fused=True)
-    schedule = _schedule(optimizer, settings, steps)
+    answers = None if answers is None else answers.to(where)
+    # torch knows memory_format, its stubs do not
+    net.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _set_statistics_momentum(net, plan.statistics_momentum)
+    size = min(plan.batch_size, len(fit.labels))
+    steps = len(fit.labels) // size  # the last, partial batch is dropped: relations need full ones
+    optimizer = torch.optim.Adam(net.parameters(), lr=plan.learning_rate, fused=True)
+    schedule = _schedule(optimizer, plan, steps)
     run = _Run(net, optimizer, schedule, folder)
     # The generators are seeded anew for every epoch, so a resumed run needs no generator state.
     with one_thread(), torch.random.fork_rng():
-        for epoch in progress(range(len(run.history), settings.epochs), label=label):
-            if run.waited(settings) >= (settings.patience or settings.epochs):
+        classes = predict(net, fit.x[:1]).shape[1]  # the clips may not hold all of them
+        for epoch in progress(range(len(run.history), plan.epochs), label=label):
+            if run.waited(plan) >= (plan.patience or plan.epochs):
                 break
-            torch.manual_seed(seed * 1_000_003 + epoch)
-            loss = _epoch(net, fit, objective, optimizer, schedule, batch, steps, settings.mixstyle)
+            torch.manual_seed(stream(seed, epoch))
+            batches = _batches(fit, answers, plan.batch, size, classes)
+            loss = _epoch(net, batches, objective, optimizer, schedule) / steps
             if not np.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss of epoch {epoch} is {loss}: lower the learning rate"
                 )
-            run.finish_epoch(loss, predict(net, validation.x), validation.labels.cpu(), settings)
+            run.finish_epoch(loss, predict(net, validation.x), validation.labels.cpu(), plan)
     net.load_state_dict(run.best)
     net.to("cpu").eval()
     return pd.DataFrame(run.history)
 
 
+def _batches(
+    fit: Clips,
+    answers: AnswerRows | None,
+    transforms: tuple[BatchTransform, ...],
+    size: int,
+    classes: int,
+) -> Iterator[Batch]:
+    """One epoch of full batches in a random order, each through the transforms."""
+    steps = len(fit.labels) // size
+    order = torch.randperm(len(fit.labels)).to(fit.x.device)[: steps * size]
+    for rows in order.split(size):
+        said = None if answers is None else answers[rows]
+        batch = Batch(fit.x[rows], fit.labels[rows], said, classes)
+        for transform in transforms:
+            batch = transform(batch, torch.default_generator)
+        yield batch
+
+
 def _epoch(
-    net, fit, objective, optimizer, schedule, batch: int, steps: int, mixstyle: float
+    net: nn.Module,
+    batches: Iterator[Batch],
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> float:
+    """One pass; the sum of its batches' losses."""
     net.train()
-    total = torch.zeros((), device=fit.x.device)
-    order = torch.randperm(len(fit.labels)).to(fit.x.device)[: steps * batch]
-    for rows in order.split(batch):
+    total: Tensor | float = 0.0
+    for batch in batches:
         optimizer.zero_grad(set_to_none=True)
-        x = fit.x[rows]
-        if mixstyle:
-            x = freq_mixstyle(x, mixstyle, generator=torch.default_generator)
-        loss = objective(net, rows, x, fit.labels[rows])
+        loss = objective(net, batch)
         loss.backward()
         optimizer.step()
         schedule.step()
-        total += loss.detach()
-    return float(total) / steps
+        total = total + loss.detach()
+    return float(total)
 
 
 def _set_statistics_momentum(net: nn.Module, momentum: float) -> None:
@@ -201,22 +314,32 @@ def _to(clips: Clips, where: torch.device) -> Clips:
     return Clips(clips.x.to(where), clips.labels.to(where), clips.identifiers)
 
 
-def _schedule(optimizer, settings: Training, steps: int):
-    if settings.schedule == "constant":
+def _schedule(
+    optimizer: torch.optim.Optimizer, plan: Training, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if plan.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if settings.schedule == "one_cycle":
+    if plan.schedule == "one_cycle":
         return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.epochs * steps + 1,
+            optimizer,
+            plan.learning_rate,
+            total_steps=plan.epochs * steps + 1,
             cycle_momentum=False,
-        )  # fmt: skip
-    raise ValueError(f'no schedule {settings.schedule!r}: choose "constant" or "one_cycle"')
+        )
+    raise ValueError(f'no schedule {plan.schedule!r}: choose "constant" or "one_cycle"')
 
 
 class _Run:
     """What a training run must remember between epochs, on disk when it has a folder."""
 
-    def __init__(self, net, optimizer, schedule, folder: Path | None):
-        self.parts = {"net": net, "optimizer": optimizer, "schedule": schedule}
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        folder: Path | None,
+    ):
+        self.parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
         self.path = folder / "checkpoint.pt" if folder else None
         self.history: list[dict[str, float]] = []
         self.best = _copy(net)
@@ -226,7 +349,7 @@ class _Run:
                 part.load_state_dict(state[name])
             self.history, self.best = state["history"], state["best"]
 
-    def finish_epoch(self, loss: float, logits: Tensor, labels: Tensor, settings: Training) -> None:
+    def finish_epoch(self, loss: float, logits: Tensor, labels: Tensor, plan: Training) -> None:
         self.history.append(
             {
                 "epoch": len(self.history),
@@ -235,7 +358,7 @@ class _Run:
                 "validation_accuracy": macro_accuracy(logits, labels),
             }
         )
-        if self.waited(settings) == 0 or settings.monitor == "last":
+        if self._since_best(plan.monitor, plan.warm_up) == 0 or plan.monitor == "last":
             self.best = _copy(self.parts["net"])
         if self.path:
             state = {name: part.state_dict() for name, part in self.parts.items()}
@@ -243,14 +366,20 @@ class _Run:
             torch.save(state | {"history": self.history, "best": self.best}, buffer)
             write_atomic(self.path, buffer.getvalue())
 
-    def waited(self, settings: Training) -> int:
-        """Epochs since the best one; the earlier of two equally good epochs counts as best."""
-        if not self.history:
+    def waited(self, plan: Training) -> int:
+        """Epochs since the best one by what patience watches."""
+        return self._since_best(plan.waits_for or plan.monitor)
+
+    def _since_best(self, monitor: Monitor, warm_up: int = 0) -> int:
+        """The earlier of two equally good epochs counts as best, and any after the warm-up."""
+        history = self.history[min(warm_up, len(self.history) - 1) :] if self.history else []
+        if not history:
             return 0
-        if settings.monitor == "loss":
-            scores = [-row["validation_loss"] for row in self.history]
+        scores: list[tuple[float, ...]]
+        if monitor == "loss":
+            scores = [(-row["validation_loss"],) for row in history]
         else:  # accuracy moves in steps of a clip: the loss decides between equals
-            scores = [(row["validation_accuracy"], -row["validation_loss"]) for row in self.history]
+            scores = [(row["validation_accuracy"], -row["validation_loss"]) for row in history]
         return len(scores) - 1 - scores.index(max(scores))
 
 
@@ -260,4 +389,4 @@ def _copy(net: nn.Module) -> dict[str, Tensor]:
 
 def cores() -> int:
     """How many single-threaded runs go side by side."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return joblib.cpu_count()  # of those that this process may use

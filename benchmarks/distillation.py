@@ -21,7 +21,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,13 +30,12 @@ import torch
 from torch import Tensor
 
 from asclib import training
-from asclib.distillation import TECHNIQUES, Answers, Stage, _connected, objective
-from asclib.distillation.outputs import look
-from asclib.networks import TMSIC
-from asclib.settings import Training
+from asclib.distillation import TECHNIQUES, Answers, Stage, objective
+from asclib.distillation.answers import SideBySide
+from asclib.distillation.stages import _connected
+from asclib.networks import TMSIC, OneVsAllTeacher, look, look_at
 from asclib.store import PROJECT, write_atomic
-from asclib.teacher import OneVsAllTeacher
-from asclib.training import Clips
+from asclib.training import Batch, BatchTransform, Clips, Training
 from benchmarks.training import TAU_CLIPS, processor
 
 AIM = 1.15  # plain epochs
@@ -45,9 +44,15 @@ BATCHES = (32, 64)  # of the book's own profiles, and the authors'
 Epoch = Callable[[], None]
 
 
+def compared(stage: Stage) -> str:
+    """What the loss of the stage compares, one output or several, in one string."""
+    return ", ".join(stage.outputs)
+
+
 def kind(stage: Stage) -> str:
     """A name for all stages that cost the same: weights and the number of epochs do not matter."""
-    return stage.loss.__name__ if stage.on == "logits" else f"{stage.loss.__name__} on {stage.on}"
+    name = stage.loss.__name__
+    return name if stage.on == "logits" else f"{name} on {compared(stage)}"
 
 
 def kinds() -> dict[str, Stage]:
@@ -55,22 +60,25 @@ def kinds() -> dict[str, Stage]:
     return {kind(stage): stage for stages in TECHNIQUES.values() for stage in reversed(stages)}
 
 
+@dataclass(frozen=True)
 class Asked:
-    """Answers that are not looked up: the teacher is asked for those of a batch, every time."""
+    """For `Training.batch`: answers are not looked up, the teacher is asked for every batch.
 
-    def __init__(self, teacher: OneVsAllTeacher, x: Tensor, output: str):
-        self.teacher, self.x, self.output = teacher.eval().to(x.device), x, output
+    Args: teacher, in inference mode and where the batches are; outputs, of OUTPUTS. Several, maps
+    all of them, are joined along the channels as `SideBySide` joins them.
+    """
 
-    def __len__(self) -> int:
-        return len(self.x)
+    teacher: OneVsAllTeacher
+    outputs: tuple[str, ...]
 
     @torch.no_grad()
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        return look(self.teacher, self.x[rows], self.output)[1]
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        said = look_at(self.teacher, batch.x, self.outputs)[1]
+        return batch._replace(answers=torch.cat(said, dim=1))
 
 
 def stored(teacher: OneVsAllTeacher, fit: Clips, outputs: set[str], folder: Path) -> Answers:
-    """The teacher's answers in files of `folder`, kept as `asclib.experiment` keeps them."""
+    """The teacher's answers in files of `folder`, kept as `asclib.runs.answers` keeps them."""
     found = {}
     for output in sorted(outputs | {"logits"}):
         kept = np.float32 if output == "logits" else np.float16
@@ -83,22 +91,26 @@ def stored(teacher: OneVsAllTeacher, fit: Clips, outputs: set[str], folder: Path
 # ---- epochs to time --------------------------------------------------------------------------
 
 
-def epoch(fit: Clips, batch: int, stage: Stage | None = None, teacher=None) -> Epoch:
-    """A function that trains for one epoch: on labels, or through a stage and answers to it."""
+def epoch(
+    fit: Clips,
+    batch: int,
+    stage: Stage | None = None,
+    answers: Tensor | SideBySide | None = None,
+    transforms: tuple[BatchTransform, ...] = (),
+) -> Epoch:
+    """A function that trains for one epoch: on labels, or through a stage and answers to it.
+
+    Where there are transforms, they bring the answers of each batch, and none are looked up.
+    """
     torch.manual_seed(0)
     net, goal = TMSIC(), None
     if stage:
-        net = _connected(net, stage, teacher[torch.arange(2)], fit.x[:1], seed=0)
-        goal = objective(stage, teacher)
-    few = Clips(fit.x[:2], fit.labels[:2], fit.identifiers[:2])
-    plan = Training(epochs=1, batch_size=batch, schedule="constant")
-    return lambda: training.train(net, fit, few, plan, seed=0, objective=goal)
-
-
-def asked(fit: Clips, batch: int, stage: Stage, teacher: OneVsAllTeacher) -> Epoch:
-    """The same with a teacher that answers every batch; margins are left out: they can be kept."""
-    return epoch(fit, batch, replace(stage, needs=tuple(n for n in stage.needs if n != "margin")),
-                 Asked(teacher, fit.x, stage.on))  # fmt: skip
+        net = _connected(net, stage, answers, fit.x[:1], seed=0)
+        goal = objective(stage, answers)
+    plan = Training(epochs=1, batch_size=batch, schedule="constant", batch=transforms)
+    looked_up = None if transforms else answers
+    few = fit.take(np.arange(2))
+    return lambda: training.train(net, fit, few, plan, seed=0, objective=goal, answers=looked_up)
 
 
 def timed(work: Epoch) -> tuple[float, float]:
@@ -126,8 +138,10 @@ def ratios(plain: Epoch, others: dict[str, Epoch], repeats: int) -> tuple[dict, 
             seconds.append(timed(plain))
             found[name].append(2 * wall / (seconds[-2][0] + seconds[-1][0]))
     wall, cpu = np.array(seconds).T
-    return found, {"seconds": round(float(np.median(wall)), 4),
-                   "on_core": round(float(cpu.sum() / wall.sum()), 3)}  # fmt: skip
+    return found, {
+        "seconds": round(float(np.median(wall)), 4),
+        "on_core": round(float(cpu.sum() / wall.sum()), 3),
+    }
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -137,49 +151,56 @@ def summary(values: list[float]) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in zip(names, quantiles, strict=True)}
 
 
-def techniques(stages: dict[str, list[float]]) -> dict[str, list[float]]:
+def techniques(
+    stages: dict[str, list[float]], made_of: dict[str, tuple[Stage, ...]] = TECHNIQUES
+) -> dict[str, list[float]]:
     """Kind of stage -> ratios, made into technique -> ratios: its stages by their epochs."""
     return {
         name: np.average(
             [stages[kind(one)] for one in parts], axis=0, weights=[one.epochs for one in parts]
         ).tolist()
-        for name, parts in TECHNIQUES.items()
+        for name, parts in made_of.items()
     }
 
 
 def measure(batch: int, clips: int, repeats: int) -> dict:
-    """Every technique and every kind of stage, looked up; and one stage of each output, asked."""
+    """Every technique and kind of stage, looked up; one stage for each thing compared, asked."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(clips, 1, 140, 8, generator=generator).to(training.device())
     labels = torch.randint(0, 10, (clips,), generator=generator).to(x.device)
     fit = Clips(x, labels, np.array([f"clip-{i}" for i in range(clips)]))
     torch.manual_seed(0)
-    teacher = OneVsAllTeacher([TMSIC(2) for _ in range(10)])
+    teacher = OneVsAllTeacher([TMSIC(2) for _ in range(10)]).eval().to(x.device)
     stages, once, bytes_per_clip = kinds(), {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        answers = stored(teacher, fit, {stage.on for stage in stages.values()}, Path(folder))
+        outputs = {output for stage in stages.values() for output in stage.outputs}
+        answers = stored(teacher, fit, outputs, Path(folder))
         looked_up = {}
         for name, stage in stages.items():
             begin = time.perf_counter()
             values = answers.joined(fit.identifiers, stage.on)
             looked_up[name] = epoch(fit, batch, stage, values.to(x.device))
             once[name] = round(time.perf_counter() - begin, 4)
-            bytes_per_clip[stage.on] = values[0].nbytes
+            bytes_per_clip[compared(stage)] = values[np.arange(1)].nbytes
         found, plain = ratios(epoch(fit, batch), looked_up, repeats)
-    # ten members take five times as long: a quarter of the clips tells as much
-    quarter = Clips(*(part[: max(batch, clips // 4)] for part in fit))
-    of_each = {stage.on: stage for stage in stages.values()}
-    online = {on: asked(quarter, batch, stage, teacher) for on, stage in of_each.items()}
-    found_online, _ = ratios(epoch(quarter, batch), online, max(1, repeats // 2))
+        # ten members take five times as long: a quarter of the clips tells as much
+        quarter = fit.take(np.arange(max(batch, clips // 4)))
+        of_each, online = {compared(stage): stage for stage in stages.values()}, {}
+        for on, stage in of_each.items():
+            values = answers.joined(quarter.identifiers, stage.on).to(x.device)
+            online[on] = epoch(quarter, batch, stage, values, (Asked(teacher, stage.outputs),))
+        found_online, _ = ratios(epoch(quarter, batch), online, max(1, repeats // 2))
     return {
         "plain": plain,
         "techniques": {name: summary(values) for name, values in techniques(found).items()},
         "stages": {name: summary(values) for name, values in found.items()},
         "once_seconds": once,
         "bytes_per_clip": bytes_per_clip,
-        "asked_every_batch": {on: {"stage": kind(of_each[on]), **summary(values)}
-                              for on, values in found_online.items()},
-    }  # fmt: skip
+        "asked_every_batch": {
+            on: {"stage": kind(of_each[on]), **summary(values)}
+            for on, values in found_online.items()
+        },
+    }
 
 
 def main() -> None:
@@ -191,18 +212,26 @@ def main() -> None:
     os.environ["ASCLIB_PROGRESS"] = os.devnull
     clips, repeats = (128, 2) if options.quick else (640, 5)
     results = {
-        "processor": processor(), "device": str(training.device()), "aim": AIM,
+        "processor": processor(),
+        "device": str(training.device()),
+        "aim": AIM,
         "versions": {"torch": version("torch").partition("+")[0]},
-        "clips": clips, "repeats": repeats, "tau_clips": TAU_CLIPS, "batches": {},
-    }  # fmt: skip
+        "clips": clips,
+        "repeats": repeats,
+        "tau_clips": TAU_CLIPS,
+        "batches": {},
+    }
     for batch in BATCHES[-1:] if options.quick else BATCHES:
         found = results["batches"][str(batch)] = measure(batch, clips, repeats)
         print(f"batch {batch}; plain epochs: {found['plain']}")
         for group in ("techniques", "stages", "asked_every_batch"):
             for name, row in found[group].items():
                 above = "  above the aim" if row["median"] > AIM and group == "techniques" else ""
-                print(f"{group:17} {name:29} {row['median']:6.3f} plain epochs, "
-                      f"{row['low']:.3f} to {row['high']:.3f}{above}", flush=True)  # fmt: skip
+                print(
+                    f"{group:17} {name:29} {row['median']:6.3f} plain epochs, "
+                    f"{row['low']:.3f} to {row['high']:.3f}{above}",
+                    flush=True,
+                )
         if found["plain"]["on_core"] < 0.95 and training.device().type == "cpu":
             print("the machine was not idle: run this again when it is")
     if not options.quick:

@@ -28,10 +28,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from asclib import features, training
+from asclib.challenge import SAMPLE_RATE
 from asclib.corpus import Corpus, read_audio
+from asclib.corpus.embedded import CorpusSize
+from asclib.corpus.embedded.render import render
 from asclib.features import EPS, LogMel, extract, resample
-from asclib.settings import SAMPLE_RATE, CorpusSize
-from asclib.synthesis import render
 
 AIM = 4  # times the plain loop on two cores
 WITHIN = 1e-3  # nepers: librosa computes in float32
@@ -52,9 +53,15 @@ def corpus_of(clips: int, files: Corpus) -> Corpus:
 def plain_spectrum(y: np.ndarray, log_mel: LogMel) -> np.ndarray:
     """(mels, frames) in nepers of a waveform at the rate of the spectrum."""
     mel = librosa.feature.melspectrogram(
-        y=y, sr=log_mel.sample_rate, n_fft=log_mel.n_fft, hop_length=log_mel.hop,
-        n_mels=log_mel.n_mels, window="hamming", pad_mode=log_mel.pad, power=1,
-    )  # fmt: skip
+        y=y + EPS,
+        sr=log_mel.sample_rate,
+        n_fft=log_mel.n_fft,
+        hop_length=log_mel.hop,
+        n_mels=log_mel.n_mels,
+        window="hamming",
+        pad_mode=log_mel.pad,
+        power=1,
+    )
     return np.log(mel + EPS)
 
 
@@ -129,7 +136,7 @@ def steps(files: Corpus, log_mel: LogMel, repeats: int) -> None:
         "ours: reading": lambda: np.stack([read_audio(path) for path in paths]),
         "ours: resampling": lambda: resample(torch.from_numpy(waves), *rates.values()),
         "ours: spectrum": lambda: log_mel(low, log_mel.sample_rate),
-        "ours: spectrum and resampling": lambda: log_mel(waves),  # finds silence at 44.1 kHz
+        "ours: spectrum and resampling": lambda: log_mel(waves),
         "ours: all, with writing": lambda: ours(chunk, log_mel, 1),
     }
     taken = {name: [] for name in work}
@@ -141,8 +148,10 @@ def steps(files: Corpus, log_mel: LogMel, repeats: int) -> None:
                 taken[name].append(time.perf_counter() - begin)
     for name, seconds in taken.items():
         milliseconds = 1e3 * np.array(seconds) / len(paths)
-        print(f"{name:30s} {np.median(milliseconds):6.3f} ms a clip"
-              f" ({milliseconds.min():.3f} to {milliseconds.max():.3f})")  # fmt: skip
+        print(
+            f"{name:30s} {np.median(milliseconds):6.3f} ms a clip"
+            f" ({milliseconds.min():.3f} to {milliseconds.max():.3f})"
+        )
 
 
 def main() -> None:

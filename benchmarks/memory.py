@@ -27,9 +27,9 @@ import psutil
 import soundfile
 
 from asclib import features
+from asclib.challenge import SAMPLE_RATE
 from asclib.corpus import Corpus
 from asclib.features import CHUNK, LogMel
-from asclib.settings import SAMPLE_RATE
 from tests.corpora import tau_names, tone, write_tau
 
 LIMIT_MEGABYTES = 1000  # the aim

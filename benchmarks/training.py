@@ -36,12 +36,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from asclib import training
 from asclib.complexity import complexity
 from asclib.distillation import TECHNIQUES, objective
-from asclib.experiment import Experiment
-from asclib.networks import TMSIC
-from asclib.settings import PROFILES, Training
+from asclib.networks import TMSIC, OneVsAllTeacher
+from asclib.runs import PROFILES, Experiment
 from asclib.store import PROJECT, write_atomic
-from asclib.teacher import OneVsAllTeacher
-from asclib.training import Clips
+from asclib.training import Clips, Training
 
 BATCH = 64
 CASES = {"student": 10, "member": 2, "response": 10, "relational": 10}  # name -> classes
@@ -105,16 +103,20 @@ def plain(case: str, x: Tensor, y: Tensor) -> Callable[[int], None]:
 
 def ours(case: str, x: Tensor, y: Tensor) -> Callable[[int], None]:
     """A function that trains for so many epochs by the library."""
-    net, goal = TMSIC(CASES[case]), None
+    net, goal, answers = TMSIC(CASES[case]), None, None
     if case in TECHNIQUES:
         (stage,) = TECHNIQUES[case]
         teacher = OneVsAllTeacher([TMSIC(2) for _ in range(10)])
-        goal = objective(stage, training.predict(teacher, x).to(training.device()))
+        answers = training.predict(teacher, x)
+        goal = objective(stage, answers)
     fit = Clips(x, y, np.arange(len(x)))
-    few = Clips(x[:2], y[:2], np.arange(2))
-    return lambda epochs: training.train(
-        net, fit, few, Training(epochs=epochs, schedule="constant"), seed=0, objective=goal
-    )
+    few = fit.take(np.arange(2))
+
+    def work(epochs: int) -> None:
+        plan = Training(epochs=epochs, schedule="constant")
+        training.train(net, fit, few, plan, seed=0, objective=goal, answers=answers)
+
+    return work
 
 
 LOOPS = {"plain": plain, "ours": ours}
@@ -256,10 +258,16 @@ def _part(operation: str, shapes: list) -> str:
         sizes = {1 * 140 * 8: 1, 20 * 140 * 8: 2, 28 * 140 * 4: 3, 28 * 70 * 2: 4}
         return f"conv{sizes[int(np.prod(clip))]} {'backward' if backward else 'forward'}"
     kinds = {
-        "batch_norm": "normalisation", "threshold": "ReLU", "clamp_min": "ReLU",
-        "max_pool": "pooling", "fill_": "pooling", "bernoulli": "dropout", "div_": "dropout",
-        "Adam": "optimiser", "adam": "optimiser",
-    }  # fmt: skip
+        "batch_norm": "normalisation",
+        "threshold": "ReLU",
+        "clamp_min": "ReLU",
+        "max_pool": "pooling",
+        "fill_": "pooling",
+        "bernoulli": "dropout",
+        "div_": "dropout",
+        "Adam": "optimiser",
+        "adam": "optimiser",
+    }
     return next((kind for word, kind in kinds.items() if word in operation), "rest")
 
 
@@ -296,8 +304,10 @@ def accuracies(seeds: int) -> dict[str, dict]:
         mean = float(np.mean(values))
         table[loop] = {
             "per_seed": [round(value, 2) for value in values],
-            "mean": round(mean, 2), "low": round(mean - half, 2), "high": round(mean + half, 2),
-        }  # fmt: skip
+            "mean": round(mean, 2),
+            "low": round(mean - half, 2),
+            "high": round(mean + half, 2),
+        }
         print(f"accuracy, {loop}: {table[loop]}", flush=True)
     return table
 
@@ -313,12 +323,17 @@ def main() -> None:
     cores = training.cores()
     peak = {"one_core": matrix_multiply_peak(1), "all_cores": matrix_multiply_peak(cores)}
     results = {
-        "processor": processor(), "cores": cores, "device": str(training.device()),
+        "processor": processor(),
+        "cores": cores,
+        "device": str(training.device()),
         "versions": {"torch": version("torch").partition("+")[0]},
-        "batch": BATCH, "clips": clips, "epochs": epochs, "repeats": repeats,
+        "batch": BATCH,
+        "clips": clips,
+        "epochs": epochs,
+        "repeats": repeats,
         "peak_gflops": {name: round(value, 1) for name, value in peak.items()},
         "bandwidth_gb": round(bandwidth(), 1),
-    }  # fmt: skip
+    }
     print(results, flush=True)
     results["speed"] = timings(repeats, clips, epochs)
     for entry in results["speed"].values():

@@ -1,6 +1,6 @@
 """Headless Chromium over its DevTools protocol: what an opened page does, and how it looks.
 
-    python -m tests.browser PAGE.html FOLDER    writes a desktop and a phone picture of the page
+python -m tests.browser PAGE.html FOLDER    writes a desktop and a phone picture of the page
 """
 
 from __future__ import annotations
@@ -26,10 +26,18 @@ import websocket
 CHROMIUM = shutil.which("chromium")
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}  # CSS pixels
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-port=0",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+)
 
 # Resolves once MathJax, where the page has it, has set every formula.
 SETTLED = """
@@ -78,8 +86,9 @@ class Page:
 
     def evaluate(self, script: str) -> Any:
         """The value of a JavaScript expression in the page (of a promise: what it resolves to)."""
-        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True,
-                            awaitPromise=True)  # fmt: skip
+        answer = self._call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
@@ -94,9 +103,15 @@ class Page:
 
     def _show(self, width: int, height: int, mobile: bool) -> None:
         self._mobile = mobile
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                   screenWidth=width, screenHeight=height, deviceScaleFactor=1,
-                   mobile=mobile)  # fmt: skip
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            screenWidth=width,
+            screenHeight=height,
+            deviceScaleFactor=1,
+            mobile=mobile,
+        )
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -134,9 +149,13 @@ def page() -> Iterator[Page]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            start_new_session=True, env=os.environ | {"TMPDIR": profile},
-        )  # fmt: skip
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"TMPDIR": profile},
+        )
         try:
             # "DevTools listening on ws://127.0.0.1:PORT/devtools/browser/ID"
             port = next(

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from asclib.challenge import SAMPLE_RATE
 from asclib.corpus import Corpus
-from asclib.settings import SAMPLE_RATE
+from asclib.runs import Experiment, build, profiles
 from tests.corpora import SMALL_TEST, SMALL_TRAIN, link_store, tone, write_index, write_tau
+from tests.data import PLAN, TINY
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +28,7 @@ def tau_corpus(tmp_path_factory) -> Corpus:
 
 @pytest.fixture(scope="session")
 def tiny_clips(tmp_path_factory) -> Path:
-    """A store that holds the clips of `test_experiment.TINY` and nothing that was trained."""
-    from test_experiment import TINY
-
-    from asclib.experiment import Experiment
-
+    """A store that holds the clips of `TINY` and nothing that was trained."""
     store = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASCLIB_STORE", str(store))
@@ -52,27 +50,17 @@ def tiny_store(tiny_clips, tmp_path_factory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def tiny(tiny_store):
     """An experiment of one epoch, in a store that holds its student and its teacher."""
-    from test_experiment import TINY
-
-    from asclib.experiment import MEMBERS, Experiment
-
     experiment = Experiment(TINY)
-    experiment.build("student", *MEMBERS)
-    experiment.build("teacher")
+    build([experiment.student(), experiment.teacher()])
     return experiment
 
 
 @pytest.fixture(scope="module")
 def experiment(tiny_store):
     """The profile "tiny" of the commands, its students of two epochs; a file may have its own."""
-    from test_experiment import PLAN, TINY
-
-    from asclib import settings
-    from asclib.experiment import Experiment
-
     profile = replace(TINY, student=replace(PLAN, epochs=2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(settings.PROFILES, "tiny", profile)
+        patch.setitem(profiles.PROFILES, "tiny", profile)
         yield Experiment(profile)
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from asclib.challenge import DEVICES, SAMPLE_RATE, SCENES
 from asclib.corpus import Corpus, CorpusError
-from asclib.settings import DEVICES, SAMPLE_RATE, SCENES
 
 TRAIN = "evaluation_setup/fold1_train.csv"
 TEST = "evaluation_setup/fold1_test.csv"
@@ -26,16 +26,31 @@ TAU_CLIPS = {
     "unused": dict(a=38_550, b=0, c=0, s1=0, s2=0, s3=0, s4=7_500, s5=7_500, s6=7_500),
 }
 TAU_TRAIN = dict(
-    airport=13_930, bus=14_000, metro=13_820, metro_station=13_800, park=14_290,
-    public_square=14_270, shopping_mall=13_730, street_pedestrian=13_860,
-    street_traffic=14_130, tram=13_790,
-)  # fmt: skip
+    airport=13_930,
+    bus=14_000,
+    metro=13_820,
+    metro_station=13_800,
+    park=14_290,
+    public_square=14_270,
+    shopping_mall=13_730,
+    street_pedestrian=13_860,
+    street_traffic=14_130,
+    tram=13_790,
+)
 TAU_TEST = dict.fromkeys(SCENES, 2_970) | dict(airport=2_960, tram=2_960)
 TAU_SUBSETS = {5: 6_980, 10: 13_960, 25: 34_900, 50: 69_800, 100: 139_620}
 TAU_CITIES = (
-    "barcelona", "helsinki", "lisbon", "london", "lyon",
-    "milan", "paris", "prague", "stockholm", "vienna",
-)  # fmt: skip
+    "barcelona",
+    "helsinki",
+    "lisbon",
+    "london",
+    "lyon",
+    "milan",
+    "paris",
+    "prague",
+    "stockholm",
+    "vienna",
+)
 
 
 TAU_PLACES = {"train": 36, "test": 12, "unused": 12}  # of each scene; about as many as in TAU

@@ -43,8 +43,11 @@ def server() -> Iterator[str]:
         def run(program: str, *arguments: str) -> None:
             done = subprocess.run(
                 [*prefix, str(bin_folder / program), *arguments],
-                cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            )  # fmt: skip
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
             if done.returncode:
                 log = Path(folder, "log")
                 raise RuntimeError(done.stdout + (log.read_text() if log.exists() else ""))

@@ -1,4 +1,4 @@
-"""Augmentation against plain loops, and what must not change by it."""
+"""Augmentation of a clip against plain loops, and what must not change by it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asclib import augmentation
 from asclib.augmentation import (
-    COPIES,
-    VERSIONS,
     augmented_size,
-    freq_mixstyle,
     frequency_mask,
     impulse_response,
-    mixup,
     other_device,
     perturb,
-    soft_labels,
     time_roll,
     tmsic_versions,
 )
+from asclib.augmentation import clip as recipe
+from asclib.augmentation.clip import COPIES, VERSIONS
+from asclib.challenge import SAMPLE_RATE, SEEN_DEVICES
+from asclib.corpus.embedded import RECORDERS, Device
+from asclib.corpus.embedded.devices import response
 from asclib.features import LogMel
-from asclib.settings import SAMPLE_RATE, SEEN_DEVICES
-from asclib.synthesis import RECORDERS, Device, response
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = np.float32(0.1 * np.random.default_rng(0).standard_normal(SAMPLE_RATE))
@@ -44,10 +40,6 @@ SLOW = np.float32(0.1 * np.random.default_rng(1).standard_normal(8000))
 PICTURE = np.float32(np.random.default_rng(2).normal(-4, 2, (1, 140, 8)))
 TMSIC = LogMel.tmsic()
 RESPONSES = [impulse_response(RECORDERS[name]) for name in SEEN_DEVICES[1:]]
-
-
-def torch_generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 # ---- the authors' recipe ---------------------------------------------------------------------
@@ -107,7 +99,7 @@ def test_both_fills_and_no_mask_at_all_occur_in_masked_versions():
 def test_the_waveform_versions_are_made_at_the_rate_of_the_spectrum(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        augmentation, "perturb", lambda x, rate, p, **_: seen.append((len(x), rate, p)) or x
+        recipe, "perturb", lambda x, rate, p, **_: seen.append((len(x), rate, p)) or x
     )
     tmsic_versions(CLIP, "x", "b", TMSIC, seed=0)
     assert seen == [(8000, 8000, p) for p in COPIES.values()]
@@ -131,7 +123,7 @@ def only(monkeypatch, name: str, x: np.ndarray, clip: int) -> np.ndarray:
     """What one of the four transforms alone makes of a waveform: the others leave it as it is."""
     with monkeypatch.context() as patch:
         for other in {"PitchShift", "Shift", "TimeStretch", "TimeMask"} - {name}:
-            transform = getattr(augmentation.audiomentations, other)
+            transform = getattr(recipe.audiomentations, other)
             patch.setattr(transform, "apply", lambda self, samples, sample_rate: samples)
         return perturb(x, 8000, 1.0, seed=0, identifier=f"clip {clip}", what="one")
 
@@ -142,8 +134,9 @@ def test_a_time_mask_silences_five_to_ten_percent_without_a_fade(monkeypatch):
         y = only(monkeypatch, "TimeMask", SLOW, clip)
         first, end = longest_silence(y)
         assert (y[first:end] == 0).all()
-        np.testing.assert_array_equal(np.delete(y, slice(first, end)),
-                                      np.delete(SLOW, slice(first, end)))  # fmt: skip
+        np.testing.assert_array_equal(
+            np.delete(y, slice(first, end)), np.delete(SLOW, slice(first, end))
+        )
         lengths.append(end - first)
     assert min(lengths) >= 400 and max(lengths) <= 800
     assert max(lengths) - min(lengths) > 200
@@ -166,8 +159,9 @@ def dominant(y: np.ndarray) -> float:
 
 def test_a_pitch_shift_moves_a_tone_by_up_to_two_semitones(monkeypatch):
     tone = np.float32(0.5 * np.sin(2 * np.pi * 500 * np.arange(8000) / 8000))
-    moved = [12 * np.log2(dominant(only(monkeypatch, "PitchShift", tone, k)) / 500)
-             for k in range(30)]  # fmt: skip
+    moved = [
+        12 * np.log2(dominant(only(monkeypatch, "PitchShift", tone, k)) / 500) for k in range(30)
+    ]
     assert -2.1 < min(moved) < -1 and 1 < max(moved) < 2.1
 
 
@@ -199,9 +193,9 @@ def test_a_perturbed_waveform_keeps_length_and_type_and_its_origin(samples, dtyp
 
 
 def test_each_transform_happens_with_its_probability(monkeypatch):
-    count = {p: 0 for p in (0.25, 0.5)}
+    count = dict.fromkeys((0.25, 0.5), 0)
     for name in ("PitchShift", "Shift", "TimeStretch", "TimeMask"):
-        transform = getattr(augmentation.audiomentations, name)
+        transform = getattr(recipe.audiomentations, name)
         monkeypatch.setattr(transform, "apply", lambda self, samples, sample_rate: samples + 1)
     for p in count:
         for clip in range(200):
@@ -230,8 +224,11 @@ ONE_CLIP = {
     "tmsic_versions": lambda seed, name: tmsic_versions(CLIP, name, "c", TMSIC, seed=seed),
 }
 ORIGIN = {
-    "perturb": SLOW, "frequency_mask": PICTURE, "time_roll": SLOW, "other_device": CLIP,
-}  # fmt: skip
+    "perturb": SLOW,
+    "frequency_mask": PICTURE,
+    "time_roll": SLOW,
+    "other_device": CLIP,
+}
 NAMES = [f"park-lyon-7-{k}-0-a" for k in range(6)]
 
 
@@ -281,8 +278,12 @@ def test_another_process_changes_a_clip_alike_and_imports_the_module_without_a_w
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
     other = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert other.stdout.strip() == fingerprint()
     assert other.stderr == ""
 
@@ -397,167 +398,8 @@ def test_every_response_is_used_and_as_often_as_asked():
         assert abs(share[gain] - expected) < 0.08  # four standard deviations
 
 
-# ---- the clips of a batch --------------------------------------------------------------------
-
-
-def band(x: torch.Tensor, clip: int, mel: int) -> tuple[float, float]:
-    """Mean and variance of one band of one clip."""
-    values = [float(v) for channel in x[clip] for v in channel[mel]]
-    mean = sum(values) / len(values)
-    return mean, sum((v - mean) ** 2 for v in values) / len(values)
-
-
-@pytest.mark.parametrize("channels", [1, 2])
-def test_mixstyle_gives_every_band_statistics_between_those_of_two_clips(channels):
-    """Each band is rebuilt by loops from its partner and weight, which are found by search."""
-    x = torch.from_numpy(np.random.default_rng(4).normal(-4, 2, (6, channels, 5, 8)))
-    y = freq_mixstyle(x, 1.0, 0.3, generator=torch_generator(3), eps=1e-6)
-    partners = []
-    for clip in range(6):
-        fits = []
-        for other in range(6):
-            own, theirs = band(x, clip, 0)[0], band(x, other, 0)[0]
-            mixed = band(y, clip, 0)[0]
-            weight = 1.0 if other == clip else (mixed - theirs) / (own - theirs)
-            expected = torch.zeros(channels, 5, 8, dtype=x.dtype)
-            for mel in range(5):
-                (mean, variance), (mean2, variance2) = band(x, clip, mel), band(x, other, mel)
-                deviation, deviation2 = (variance + 1e-6) ** 0.5, (variance2 + 1e-6) ** 0.5
-                for channel in range(channels):
-                    for frame in range(8):
-                        normal = (float(x[clip, channel, mel, frame]) - mean) / deviation
-                        expected[channel, mel, frame] = (
-                            normal * (weight * deviation + (1 - weight) * deviation2)
-                            + weight * mean + (1 - weight) * mean2
-                        )  # fmt: skip
-            if 0 <= weight <= 1 and torch.allclose(y[clip], expected, atol=1e-9):
-                fits.append(other)
-        assert fits, f"clip {clip} is no mixture"
-        partners.append(fits[0])
-    assert partners != list(range(6))
-
-
-def test_mixstyle_changes_the_whole_batch_or_none_as_often_as_asked():
-    x = torch.randn(4, 1, 6, 8, generator=torch_generator())
-    generator = torch_generator(1)
-    changed = [not torch.equal(freq_mixstyle(x, 0.4, generator=generator), x) for _ in range(600)]
-    assert abs(np.mean(changed) - 0.4) < 0.08
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_mixstyle_keeps_shape_type_and_input_and_is_the_identity_at_zero(dtype):
-    x = torch.randn(5, 1, 140, 8, dtype=dtype, generator=torch_generator())
-    before = x.clone()
-    y = freq_mixstyle(x, 1.0, generator=torch_generator())
-    assert y.shape == x.shape and y.dtype == dtype
-    assert torch.equal(freq_mixstyle(x, 0.0, generator=torch_generator()), x)
-    assert torch.equal(x, before)
-
-
-def test_mixstyle_of_equal_or_silent_clips_is_the_identity():
-    x = torch.randn(1, 1, 20, 8, generator=torch_generator()).expand(4, -1, -1, -1)
-    torch.testing.assert_close(freq_mixstyle(x, 1.0, generator=torch_generator()), x)
-    silent = torch.full((3, 1, 20, 8), float(np.log(2.0**-52)))
-    torch.testing.assert_close(freq_mixstyle(silent, 1.0, generator=torch_generator()), silent)
-
-
-def test_mixstyle_of_a_single_frame_mixes_its_bands_alone():
-    x = torch.randn(6, 1, 10, 1, dtype=torch.float64, generator=torch_generator())
-    y = freq_mixstyle(x, 1.0, generator=torch_generator())
-    assert torch.isfinite(y).all() and not torch.equal(x, y)
-    assert (y >= x.amin(0)).all() and (y <= x.amax(0)).all()
-
-
-def test_mixstyle_leaves_the_shape_of_each_band_over_time_alone():
-    x = torch.randn(6, 1, 10, 8, dtype=torch.float64, generator=torch_generator())
-    y = freq_mixstyle(x, 1.0, generator=torch_generator())
-
-    def shape(x):
-        return (x - x.mean(3, keepdim=True)) / x.std(3, keepdim=True)
-
-    torch.testing.assert_close(shape(y), shape(x))
-
-
-@pytest.mark.parametrize("kind", ["pictures", "waveforms"])
-def test_mixup_is_the_weighted_sum_of_a_clip_and_its_partner(kind):
-    shape = (7, 1, 5, 4) if kind == "pictures" else (7, 30)
-    x = torch.randn(shape, dtype=torch.float64, generator=torch_generator())
-    labels = torch.tensor([3, 1, 4, 1, 5, 9, 2])
-    mixed = mixup(x, torch.arange(7), generator=torch_generator(2))
-    partner = mixed.partner_labels
-    assert torch.equal(mixed.labels, torch.arange(7))
-    assert sorted(partner.tolist()) == list(range(7)) and mixed.weight.shape == (7,)
-    flat, found = x.flatten(1), mixed.x.flatten(1)
-    for i in range(7):
-        w = float(mixed.weight[i])
-        assert 0 <= w <= 1
-        for j in range(flat.shape[1]):
-            expected = w * float(flat[i, j]) + (1 - w) * float(flat[partner[i], j])
-            assert float(found[i, j]) == pytest.approx(expected, abs=1e-12)
-    again = mixup(x, labels, generator=torch_generator(2))
-    assert torch.equal(again.x, mixed.x) and torch.equal(again.partner_labels, labels[partner])
-
-
-def test_the_weights_of_mixup_follow_their_beta_distribution():
-    x = torch.zeros(20_000, 1)
-    for alpha in (0.3, 1.0):
-        weight = mixup(x, torch.zeros(20_000), alpha, generator=torch_generator()).weight.double()
-        assert float(weight.mean()) == pytest.approx(0.5, abs=0.012)
-        assert float(weight.var()) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.04)
-
-
-def test_soft_labels_give_the_loss_of_both_labels():
-    x = torch.randn(9, 3, generator=torch_generator())
-    labels = torch.randint(0, 4, (9,), generator=torch_generator())
-    logits = torch.randn(9, 4, generator=torch_generator(1))
-    mixed = mixup(x, labels, generator=torch_generator())
-    soft = soft_labels(mixed, 4)
-    torch.testing.assert_close(soft.sum(1), torch.ones(9))
-    own = F.cross_entropy(logits, mixed.labels, reduction="none")
-    other = F.cross_entropy(logits, mixed.partner_labels, reduction="none")
-    both = mixed.weight * own + (1 - mixed.weight) * other
-    torch.testing.assert_close(F.cross_entropy(logits, soft), both.mean())
-
-
-def test_mixup_mixes_a_teachers_answers_with_the_clips():
-    x = torch.randn(5, 3, generator=torch_generator())
-    answers = torch.randn(5, 10, generator=torch_generator(1))
-    mixed = mixup(x, answers, generator=torch_generator())
-    rows = mixup(x, torch.arange(5), generator=torch_generator()).partner_labels
-    assert torch.equal(mixed.partner_labels, answers[rows])
-
-
-@pytest.mark.parametrize("name", ["freq_mixstyle", "mixup"])
-def test_the_generator_alone_decides_about_a_batch(name):
-    x = torch.randn(8, 1, 10, 8, generator=torch_generator())
-
-    def draw(generator: torch.Generator) -> torch.Tensor:
-        if name == "mixup":
-            return mixup(x, torch.arange(8), generator=generator).x
-        return freq_mixstyle(x, 1.0, generator=generator)
-
-    generator = torch_generator(1)
-    first, second = draw(generator), draw(generator)
-    torch.manual_seed(9)
-    np.random.seed(9)
-    assert torch.equal(draw(torch_generator(1)), first)
-    assert not torch.equal(second, first)
-    assert not torch.equal(draw(torch_generator(2)), first)
-
-
-def test_a_batch_unchanged_takes_as_much_from_the_generator_as_one_changed():
-    x = torch.randn(4, 1, 6, 8, generator=torch_generator())
-    states = []
-    for p in (0.0, 1.0):
-        generator = torch_generator()
-        freq_mixstyle(x, p, generator=generator)
-        states.append(generator.get_state())
-    assert torch.equal(*states)
-
-
 # ---- errors ----------------------------------------------------------------------------------
 
-BATCH = torch.zeros(2, 1, 4, 8)
 NAMED = dict(seed=0, identifier="x")
 
 
@@ -577,15 +419,6 @@ NAMED = dict(seed=0, identifier="x")
         (lambda: other_device(SLOW, "a", [], **NAMED), "one or more arrays"),
         (lambda: other_device(SLOW, "a", np.ones(9), **NAMED), "one or more arrays"),
         (lambda: impulse_response(RECORDERS["b"], samples=0), "must be positive, not 0: 2048"),
-        (lambda: freq_mixstyle(BATCH, 2, generator=torch_generator()), "a probability"),
-        (lambda: freq_mixstyle(BATCH[0], generator=torch_generator()), "expected \\(batch, chan"),
-        (lambda: freq_mixstyle(BATCH, 1, 0, generator=torch_generator()), "alpha must be positive"),
-        (lambda: freq_mixstyle(BATCH.int(), generator=torch_generator()), "with x.float\\(\\)"),
-        (lambda: mixup(BATCH, torch.zeros(3), generator=torch_generator()), "2 clips and 3 labels"),
-        (
-            lambda: soft_labels(mixup(BATCH, torch.zeros(2, 4), generator=torch_generator()), 4),
-            "need classes",
-        ),
     ],
 )
 def test_arguments_without_sense_are_refused_with_what_to_do(call, words):

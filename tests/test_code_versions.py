@@ -17,34 +17,74 @@ from typing import Any
 
 import pytest
 
-from asclib import distillation, features, keys, networks, qat, synthesis, teacher, training
-from asclib import study_augmentation as augmentation
-from asclib import study_pruning as pruning
-from asclib import study_slips as slips
-from asclib.distillation import outputs
-from asclib.runs import run
+from asclib import distillation, features, keys, networks, training
+from asclib.augmentation import batch, clip, views
+from asclib.compression import convert, pruning, qat, quantization
+from asclib.corpus.embedded import render
+from asclib.distillation import stages
+from asclib.networks import outputs, teacher
+from asclib.runs import experiment, run
+from studies import slips
 
 TABLE = Path(__file__).with_name("code_versions.json")
 KINDS: dict[str, tuple[int, tuple[Any, ...]]] = {
-    "corpus": (synthesis.VERSION, (synthesis.render,)),
+    "corpus": (render.VERSION, (render.render,)),
     "features": (features.VERSION, (features.extract, features.LogMel)),
     "training": (
         run.VERSION,
-        (training.train, training.predict, distillation.distill, outputs.look, networks.TMSIC,
-         teacher.OneVsAllTeacher, run.Run._fill, *vars(distillation.losses).values()),
+        (
+            training.train,
+            training.predict,
+            distillation.distill,
+            outputs.look_at,
+            networks.TMSIC,
+            teacher.OneVsAllTeacher,
+            teacher.one_vs_all,
+            experiment.Fused,
+            run.Run._fill,
+            run._answer,
+            batch.FreqMixStyle,
+            batch.Mixup,
+            batch.TimeRoll,
+            batch.FrequencyMask,
+            *vars(stages.losses).values(),
+        ),
     ),
-    "qat": (qat.VERSION, (qat.tuned,)),
-    "augmentation": (augmentation.VERSION, (augmentation._drawn, augmentation._trained)),
-    "pruning": (pruning.VERSION, (pruning.pruned,)),
+    "qat": (qat.VERSION, (qat.FakeQuantised, qat.Aware, qat.range_calibration)),
+    "tflite": (quantization.VERSION, (quantization.export, convert._main)),
+    "pruning": (
+        pruning.VERSION,
+        (pruning.Narrowed, pruning.Thinned, pruning.prune_filters, pruning.prune_weights),
+    ),
+    "views": (
+        clip.VERSION,
+        (
+            clip.SixFold,
+            clip.Copies,
+            clip.tmsic_versions,
+            clip.frequency_mask,
+            clip.time_roll,
+            clip.other_device,
+            clip.impulse_response,
+            views.show,
+        ),
+    ),
     "slips": (slips.VERSION, (slips.trained,)),
-}  # fmt: skip
-# How a thing is stored, named or shown does not change it.
-LEFT_OUT = ("asclib.store", "asclib.keys", "asclib.parallel", "asclib.experiment", "asclib.kept")
+}
+# How a thing is stored, named or shown does not change it; what KINDS names is read all the same.
+LEFT_OUT = (
+    "asclib.store",
+    "asclib.keys",
+    "asclib.progress",
+    "asclib.runs.parallel",
+    "asclib.runs.experiment",
+    "asclib.runs.kept",
+)
 
 
 def code_of(*things: Any) -> str:
     """A hash of the code of functions and classes of asclib and of all they use in it."""
-    seen: dict[str, Any] = {}
+    seen: dict[tuple[str, str], Any] = {}
     queue = list(things)
     while queue:
         thing = queue.pop()
@@ -52,15 +92,19 @@ def code_of(*things: Any) -> str:
         if not isinstance(thing, (FunctionType, type)):
             continue
         home = thing.__module__
-        name = f"{home}.{thing.__qualname__}"
-        if not home.startswith("asclib") or home in LEFT_OUT or name in seen:
+        name = home, thing.__qualname__
+        if not home.startswith(("asclib", "studies")) or name in seen:
+            continue
+        if home in LEFT_OUT and thing not in things:
             continue
         seen[name], used = keys.source(thing)
         for key, value in used.items():
             queue += parts(value)
             if isinstance(value, (bool, int, float, str, tuple, dict, frozenset)):
-                seen[f"{home}:{key}"] = keys.plain(value)
-    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:16]
+                seen[home, f":{key}"] = keys.plain(value)
+    found = [json.dumps([name, code], sort_keys=True) for (_, name), code in seen.items()]
+    found.sort()  # wherever they stand
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
 
 
 def parts(value: Any) -> Iterator[Any]:
@@ -96,6 +140,27 @@ def test_the_table_would_see_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_of(training.train)
     monkeypatch.setattr(training, "macro_accuracy", training.cores)
     assert code_of(training.train) != before
+
+
+def test_what_a_kind_names_is_read_wherever_it_stands() -> None:
+    assert code_of(experiment.Fused) != code_of(experiment.Experiment) != code_of()
+    assert code_of(training.train, run.build) != code_of(training.train)
+
+
+@pytest.mark.parametrize(
+    "module, name, kind",
+    [
+        (batch, "freq_mixstyle", "training"),
+        (qat, "calibration_rows", "qat"),
+        (pruning, "filter_scores", "pruning"),
+        (clip, "perturb", "views"),
+    ],
+)
+def test_the_table_sees_what_runs_are_made_of(monkeypatch, module, name, kind) -> None:
+    _, things = KINDS[kind]
+    before = code_of(*things)
+    monkeypatch.setattr(module, name, training.cores)
+    assert code_of(*things) != before
 
 
 if __name__ == "__main__":

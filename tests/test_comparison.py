@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from asclib.comparison import Results, condensed, restored
-from asclib.evaluation import evaluate, over_seeds, paired
-from asclib.ranking import holm
-from asclib.settings import SCENES
+from asclib.challenge import SCENES
+from asclib.evaluation import Results, holm, over_seeds, paired, score
+from asclib.evaluation.comparison import condensed, restored
 
 SEEDS = {"student": 5, "response": 5, "rrs": 3, "ofd": 2}
 GAINS = {"student": 0.0, "response": 0.6, "rrs": 0.1, "ofd": 0.0}
@@ -23,10 +22,13 @@ def made(tmp_path_factory):
     """Results of a study that never was: its answers, and the file that was made of them."""
     generator = np.random.default_rng(0)
     truth = np.repeat(np.arange(10), 12)
-    clips = pd.DataFrame({
-        "scene": np.array(SCENES)[truth], "device": np.tile(["a", "s4"], 60),
-        "recording": [f"recording-{k // 4}" for k in range(120)],
-    })  # fmt: skip
+    clips = pd.DataFrame(
+        {
+            "scene": np.array(SCENES)[truth],
+            "device": np.tile(["a", "s4"], 60),
+            "recording": [f"recording-{k // 4}" for k in range(120)],
+        }
+    )
     answers, rows, kept = {}, [], []
     for name, seeds in SEEDS.items():
         for seed in range(seeds):
@@ -35,10 +37,18 @@ def made(tmp_path_factory):
             p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
             answers[name, seed] = p
             kept.append(condensed(p, truth))
-            accuracy = evaluate(p, clips, resamples=1).overall.accuracy
-            rows.append({"system": name, "times": 1, "seed": seed, "accuracy": accuracy,
-                         "log_loss": 1 - accuracy, "unseen_accuracy": accuracy,
-                         "calibration_error": 0.1 * accuracy**2})
+            accuracy = score(p, clips).overall.accuracy
+            rows.append(
+                {
+                    "system": name,
+                    "times": 1,
+                    "seed": seed,
+                    "accuracy": accuracy,
+                    "log_loss": 1 - accuracy,
+                    "unseen_accuracy": accuracy,
+                    "calibration_error": 0.1 * accuracy**2,
+                }
+            )
     path = tmp_path_factory.mktemp("results") / "comparison.json"
     arrays = {key: np.stack([one[key] for one in kept]) for key in kept[0]}
     np.savez(path.with_suffix(".npz"), **arrays, **{c: clips[c].to_numpy(str) for c in clips})
@@ -49,7 +59,7 @@ def made(tmp_path_factory):
 def test_the_table_has_means_over_seeds(made):
     results, answers, clips = made
     table = results.table()
-    scores = [evaluate(answers["rrs", s], clips, resamples=1).overall.accuracy for s in range(3)]
+    scores = [score(answers["rrs", s], clips).overall.accuracy for s in range(3)]
     row = table.loc[("rrs", 1)]
     assert row["seeds"] == 3 and row["accuracy"] == pytest.approx(np.mean(scores))
     assert row["accuracy_sd"] == pytest.approx(np.std(scores, ddof=1))
@@ -63,9 +73,7 @@ def test_systems_are_set_against_the_base_on_common_seeds(made):
     expected = paired(ours, base, clips)
     for key in ("accuracy", "accuracy_low", "accuracy_high", "seeds_low", "seeds_high"):
         assert table.loc["response", key] == pytest.approx(expected[key])
-    scores = [
-        [evaluate(p, clips, resamples=1).overall.accuracy for p in one] for one in (ours, base)
-    ]
+    scores = [[score(p, clips).overall.accuracy for p in one] for one in (ours, base)]
     assert table.loc["response", "p_value"] == pytest.approx(stats.ttest_rel(*scores).pvalue)
     np.testing.assert_allclose(table["p_holm"], holm(table["p_value"]))
     assert table.loc["response", "effect"] > 1

@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from asclib.complexity import LIMITS, Complexity, complexity, main
-from asclib.networks import TMSIC, count_parameters
-from asclib.teacher import OneVsAllTeacher
+from asclib.challenge import LIMITS
+from asclib.complexity import Complexity, complexity
+from asclib.complexity.__main__ import main
+from asclib.networks import TMSIC, OneVsAllTeacher, count_parameters
 
 
 def test_student_has_the_published_parameters_and_macs():
@@ -47,8 +48,17 @@ def test_layers_add_up_to_the_totals():
     assert layers["activation_bytes"].max() == counted.peak_activation
     named = layers[layers["kind"].isin(["Conv2d", "BatchNorm2d", "Linear"])]
     assert list(named["name"]) == [
-        "conv1", "norm1", "conv2", "norm2", "conv3", "norm3", "conv4", "norm4", "dense", "head",
-    ]  # fmt: skip
+        "conv1",
+        "norm1",
+        "conv2",
+        "norm2",
+        "conv3",
+        "norm3",
+        "conv4",
+        "norm4",
+        "dense",
+        "head",
+    ]
     assert layers.set_index("name").loc["conv2", "output_shape"] == (28, 140, 8)
 
 
@@ -271,8 +281,8 @@ def test_command_line_prints_layers_and_verdicts():
         (["asclib.networks"], "give module:factory"),
         (["asclib.no_such_module:TMSIC"], "run from the folder that holds it"),
         (["asclib.networks:NoSuchName"], "check the name after the colon"),
-        (["asclib.teacher:OneVsAllTeacher"], "function without arguments"),
-        (["asclib.settings:SCENES"], "function without arguments"),
+        (["asclib.networks.teacher:OneVsAllTeacher"], "function without arguments"),
+        (["asclib.challenge:SCENES"], "function without arguments"),
         (["builtins:dict"], "not a torch.nn.Module"),
         (["asclib.networks:TMSIC", "--input", "1,x"], "such as --input 1,140,8"),
         (["asclib.networks:TMSIC", "--input", "3,140,8"], "--input"),

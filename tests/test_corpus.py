@@ -12,8 +12,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asclib.challenge import SAMPLE_RATE, SCENES
 from asclib.corpus import Corpus, places, read_audio
-from asclib.settings import SAMPLE_RATE, SCENES
 from tests.corpora import SMALL_TEST, SMALL_TRAIN, TRAIN, lines, tone, wav, write_table
 
 
@@ -190,7 +190,7 @@ def test_a_file_is_read_again_only_when_it_has_changed(root, monkeypatch):
         reads.append(file.name)
         return file.name
 
-    monkeypatch.setattr("asclib.corpus._content", read)
+    monkeypatch.setattr("asclib.corpus.folder._content", read)
     clips = len(Corpus.open(root).clips)
     first = Corpus.open(root).fingerprint
     assert Corpus.open(root).fingerprint == first and len(reads) == clips

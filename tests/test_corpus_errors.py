@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import soundfile
 
+from asclib.challenge import SAMPLE_RATE
 from asclib.corpus import Corpus, CorpusError, read_audio
-from asclib.settings import SAMPLE_RATE
 from tests.corpora import (
     EVALUATE,
     LABELLED,

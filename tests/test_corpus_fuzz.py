@@ -163,8 +163,8 @@ def test_the_corpora_that_are_mutated_are_sound(small, tmp_path):
         root.mkdir()
         write(root, small / "one.wav")
         assert Corpus.report(root).empty
+    (root / TEST).write_text("filename\n")
     with pytest.raises(CorpusError, match="TEST|fold1_test"):
-        (root / TEST).write_text("filename\n")
         Corpus.open(root)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asclib.challenge import SCENES
 from asclib.corpus import Corpus, places
-from asclib.settings import SCENES
 from tests.corpora import TAU_CITIES, TAU_CLIPS, TAU_SUBSETS, TAU_TEST, TAU_TRAIN
 
 

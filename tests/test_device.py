@@ -13,12 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from asclib import training
-from asclib.distillation import Stage, _connected, objective
-from asclib.distillation.outputs import look
-from asclib.networks import TMSIC
-from asclib.settings import SCENES, Training
-from asclib.teacher import OneVsAllTeacher
-from asclib.training import Clips
+from asclib.augmentation import FreqMixStyle, FrequencyMask, Mixup, TimeRoll
+from asclib.challenge import SCENES
+from asclib.distillation import TECHNIQUES, Stage, objective
+from asclib.distillation.answers import SideBySide
+from asclib.distillation.stages import _connected
+from asclib.networks import TMSIC, OneVsAllTeacher
+from asclib.networks.outputs import look_at
+from asclib.training import Clips, Training
 from benchmarks.distillation import kinds
 
 CLIPS, BATCH = 24, 8
@@ -45,15 +47,22 @@ class Waits(TorchDispatchMode):
         return answer
 
 
-def waits(net: torch.nn.Module, goal: training.Objective, mixstyle: float = 0.0) -> list[str]:
+def waits(
+    net: torch.nn.Module,
+    goal: training.Objective,
+    answers: torch.Tensor | None = None,
+    transforms: tuple[training.BatchTransform, ...] = (),
+) -> list[str]:
     """What is waited for in one epoch of three batches."""
     net.to(META, memory_format=torch.channels_last)
     x = torch.empty(CLIPS, 1, 140, 8, device=META)
     fit = Clips(x, torch.empty(CLIPS, dtype=torch.long, device=META), np.arange(CLIPS))
-    optimizer = torch.optim.Adam(net.parameters())
-    schedule = training._schedule(optimizer, Training(epochs=1), CLIPS // BATCH)
+    answers = None if answers is None else answers.to(META)
+    optimizer, steps = torch.optim.Adam(net.parameters()), CLIPS // BATCH
+    schedule = training._schedule(optimizer, Training(epochs=1), steps)
     with Waits() as mode:
-        training._epoch(net, fit, goal, optimizer, schedule, BATCH, CLIPS // BATCH, mixstyle)
+        batches = training._batches(fit, answers, transforms, BATCH, classes=10)
+        training._epoch(net, batches, goal, optimizer, schedule)
     return mode.seen
 
 
@@ -61,30 +70,50 @@ def teacher() -> OneVsAllTeacher:
     return OneVsAllTeacher([TMSIC(n_classes=2) for _ in SCENES])
 
 
-@pytest.mark.parametrize("mixstyle", [0.0, 1.0])
 @pytest.mark.parametrize("network", [TMSIC, teacher])
-def test_an_epoch_waits_for_nothing_but_its_order_and_its_loss(network, mixstyle):
-    assert waits(network(), training.cross_entropy(0.1), mixstyle) == [ORDER, LOSS]
+def test_an_epoch_waits_for_nothing_but_its_order_and_its_loss(network):
+    assert waits(network(), training.cross_entropy(0.1)) == [ORDER, LOSS]
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [FreqMixStyle(1.0), Mixup(), TimeRoll(2), FrequencyMask()],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_no_transform_waits_in_a_batch(transform):
+    stage = TECHNIQUES["response"][0]
+    answers = torch.empty(CLIPS, 10, device=META)
+    goal = objective(stage, answers)
+    assert waits(TMSIC(), goal, answers, (transform,)) == [ORDER, LOSS]
 
 
 @pytest.mark.parametrize("stage", kinds().values(), ids=kinds())
 def test_no_technique_waits_in_a_batch(stage: Stage):
     x = torch.randn(CLIPS, 1, 140, 8)
     with torch.no_grad():
-        answers = look(teacher().eval(), x, stage.on)[1]
+        answers = SideBySide(look_at(teacher().eval(), x, stage.outputs)[1])
     net = _connected(TMSIC(), stage, answers, x[:1], seed=0)
-    assert waits(net, objective(stage, answers.to(META))) == [ORDER, LOSS]
+    answers = answers.to(META)
+    assert waits(net, objective(stage, answers), answers) == [ORDER, LOSS]
 
 
 def test_a_loss_that_reads_a_number_is_noticed():
-    def reading(net, rows, x, labels):
-        loss = net(x).sum()
+    def reading(net, batch):
+        loss = net(batch.x).sum()
         return loss / float(loss.detach())
 
     assert waits(TMSIC(), reading) == [ORDER, *[LOSS] * (CLIPS // BATCH), LOSS]
 
 
+def test_a_transform_that_reads_a_number_is_noticed():
+    def reading(batch, generator):
+        return batch._replace(x=batch.x / float(batch.x.sum()))
+
+    expected = [ORDER, *[LOSS] * (CLIPS // BATCH), LOSS]
+    assert waits(TMSIC(), training.cross_entropy(), transforms=(reading,)) == expected
+
+
 def test_a_tensor_left_on_the_cpu_is_an_error():
     weights = torch.ones(BATCH, 10)
     with pytest.raises(RuntimeError, match="device"):
-        waits(TMSIC(), lambda net, rows, x, labels: (net(x) * weights).sum())
+        waits(TMSIC(), lambda net, batch: (net(batch.x) * weights).sum())

@@ -7,32 +7,25 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_training import FIT, PLAN, VALIDATION, same_weights
 
+from asclib.augmentation import FreqMixStyle, FrequencyMask, Mixup, TimeRoll
 from asclib.distillation import (
     TECHNIQUES,
     Answers,
     Stage,
-    _connected,
     distill,
-    is_technique,
     losses,
     objective,
     stages_of,
-)  # fmt: skip
-from asclib.distillation.outputs import look
-from asclib.networks import TMSIC
-from asclib.teacher import OneVsAllTeacher
-from asclib.training import macro_accuracy, predict, train
+)
+from asclib.distillation.stages import _connected
+from asclib.networks import TMSIC, OneVsAllTeacher, look
+from asclib.training import Batch, macro_accuracy, predict, train
+from tests.data import FIT, SHORT, VALIDATION, same_weights, student
 
 ANSWERS = Answers(
     FIT.identifiers, torch.randn(64, 4, generator=torch.Generator().manual_seed(3)).numpy()
 )
-
-
-def student():
-    torch.manual_seed(0)
-    return TMSIC(n_classes=4)
 
 
 def test_answers_are_joined_by_identifier():
@@ -46,7 +39,7 @@ def test_answers_are_joined_by_identifier():
 def test_a_clip_without_an_answer_is_an_error_that_names_it():
     short = Answers(ANSWERS.identifiers[:-1], ANSWERS.logits[:-1])
     with pytest.raises(ValueError, match="no answer for clip63"):
-        distill(student(), short, FIT, VALIDATION, TECHNIQUES["response"], PLAN, seed=0)
+        distill(student(), short, FIT, VALIDATION, TECHNIQUES["response"], SHORT, seed=0)
 
 
 def test_more_answers_than_clips_is_an_error():
@@ -59,7 +52,8 @@ def test_the_objective_is_the_weighted_sum_it_says():
     net, rows = student().eval(), torch.tensor([5, 1, 9, 30])
     stage = Stage(losses.response, weight=0.7, hard=0.2, arguments={"temperature": 2.0})
     logits = torch.from_numpy(ANSWERS.logits)
-    loss = objective(stage, logits)(net, rows, FIT.x[rows], FIT.labels[rows])
+    batch = Batch(FIT.x[rows], FIT.labels[rows], logits[rows], 4)
+    loss = objective(stage, logits)(net, batch)
     own = net(FIT.x[rows])
     expected = 0.2 * F.cross_entropy(own, FIT.labels[rows]) + 0.7 * losses.response(
         own, logits[rows], 2.0
@@ -69,9 +63,9 @@ def test_the_objective_is_the_weighted_sum_it_says():
 
 def test_only_the_hard_term_is_plain_training():
     plain, distilled = student(), student()
-    train(plain, FIT, VALIDATION, PLAN, seed=0)
+    train(plain, FIT, VALIDATION, SHORT, seed=0)
     stage = Stage(losses.response, weight=0.0, hard=1.0)
-    distill(distilled, ANSWERS, FIT, VALIDATION, (stage,), PLAN, seed=0)
+    distill(distilled, ANSWERS, FIT, VALIDATION, (stage,), SHORT, seed=0)
     assert same_weights(plain, distilled)
 
 
@@ -81,13 +75,14 @@ def test_a_hint_without_labels_trains_bit_for_bit_as_with_their_term_at_weight_z
     short, whole = (_connected(student(), stage, teacher, FIT.x[:1], 0) for _ in range(2))
     goal = objective(stage, teacher)
 
-    def with_labels(net, rows, x, labels):
-        logits, own = look(net.student, x, "conv2")
-        hint = 0.7 * losses.hint(net.ours(own), teacher[rows])
-        return 0.0 * F.cross_entropy(logits, labels) + hint
+    def with_labels(net, batch):
+        logits, own = look(net.student, batch.x, "conv2")
+        hint = 0.7 * losses.hint(net.ours[0](own), batch.answers)
+        return 0.0 * F.cross_entropy(logits, batch.targets) + hint
 
+    plan = replace(SHORT, monitor="last")
     for net, loss in ((short, goal), (whole, with_labels)):
-        train(net, FIT, VALIDATION, replace(PLAN, monitor="last"), seed=0, objective=loss)
+        train(net, FIT, VALIDATION, plan, seed=0, objective=loss, answers=teacher)
     assert same_weights(short, whole)
     assert not torch.equal(short.student.conv2.weight, student().conv2.weight)
     assert torch.equal(short.student.conv3.weight, student().conv3.weight)  # after the hint
@@ -96,8 +91,8 @@ def test_a_hint_without_labels_trains_bit_for_bit_as_with_their_term_at_weight_z
 def test_two_stages_follow_each_other_over_the_same_student():
     net, halfway = student(), student()
     stages = TECHNIQUES["rrs"]
-    history = distill(net, ANSWERS, FIT, VALIDATION, stages, PLAN, seed=0)
-    first = distill(halfway, ANSWERS, FIT, VALIDATION, stages[:1], PLAN, seed=0)
+    history = distill(net, ANSWERS, FIT, VALIDATION, stages, SHORT, seed=0)
+    first = distill(halfway, ANSWERS, FIT, VALIDATION, stages[:1], SHORT, seed=0)
     assert history["stage"].tolist() == [0] * 3 + [1] * 3
     assert history[history["stage"] == 0].equals(first)
     assert not same_weights(net, halfway)
@@ -106,7 +101,7 @@ def test_two_stages_follow_each_other_over_the_same_student():
 def test_a_student_follows_its_teacher_even_where_the_teacher_is_wrong():
     follows = Answers(FIT.identifiers, np.eye(4, dtype=np.float32)[(FIT.labels + 1) % 4] * 8)
     only_soft = (Stage(losses.response, weight=1.0, hard=0.0),)
-    plan, net = replace(PLAN, epochs=30, batch_size=8), student()
+    plan, net = replace(SHORT, epochs=30, batch_size=8), student()
     wrong = VALIDATION._replace(labels=(VALIDATION.labels + 1) % 4)
     distill(net, follows, FIT, wrong, only_soft, plan, seed=0)
     assert macro_accuracy(predict(net, VALIDATION.x), wrong.labels) > 0.6
@@ -129,7 +124,7 @@ def test_stage_settings_are_plain_json(name):
 
 def test_a_resumed_distillation_continues_to_the_same_result(tmp_path):
     unbroken, broken = student(), student()
-    distill(unbroken, ANSWERS, FIT, VALIDATION, TECHNIQUES["rrs"], PLAN, seed=0)
+    distill(unbroken, ANSWERS, FIT, VALIDATION, TECHNIQUES["rrs"], SHORT, seed=0)
 
     class Killed(Exception):
         pass
@@ -145,13 +140,17 @@ def test_a_resumed_distillation_continues_to_the_same_result(tmp_path):
     first = replace(TECHNIQUES["rrs"][0], loss=dies)
     with pytest.raises(Killed):
         distill(
-            broken, ANSWERS, FIT, VALIDATION, (first, TECHNIQUES["rrs"][1]), PLAN, seed=0,
+            broken,
+            ANSWERS,
+            FIT,
+            VALIDATION,
+            (first, TECHNIQUES["rrs"][1]),
+            SHORT,
+            seed=0,
             folder=tmp_path,
-        )  # fmt: skip
+        )
     resumed = student()
-    distill(
-        resumed, ANSWERS, FIT, VALIDATION, TECHNIQUES["rrs"], PLAN, seed=0, folder=tmp_path
-    )
+    distill(resumed, ANSWERS, FIT, VALIDATION, TECHNIQUES["rrs"], SHORT, seed=0, folder=tmp_path)
     assert same_weights(unbroken, resumed)
 
 
@@ -188,7 +187,7 @@ def test_an_unknown_or_missing_output_names_those_there_are():
         look(student(), FIT.x[:2], "conv9")
     stage = Stage(losses.attention, weight=1.0, hard=1.0, on="conv4")
     with pytest.raises(ValueError, match="conv4 was not computed, only logits"):
-        distill(student(), ANSWERS, FIT, VALIDATION, (stage,), PLAN, seed=0)
+        distill(student(), ANSWERS, FIT, VALIDATION, (stage,), SHORT, seed=0)
 
 
 def answers_of(net, output):
@@ -205,7 +204,7 @@ def test_a_hint_draws_the_students_map_to_the_teachers():
     answers = answers_of(teacher, "conv2")
     stage = Stage(losses.hint, weight=1.0, hard=0.0, on="conv2", connect="teacher", monitor="last")
 
-    plan = replace(PLAN, epochs=20)
+    plan = replace(SHORT, epochs=20)
     history = distill(net, answers, FIT, VALIDATION, (stage,), plan, seed=0)
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
 
@@ -214,39 +213,97 @@ def test_the_learnt_maps_are_trained_and_thrown_away():
     net = student()
     names = list(net.state_dict())
     stage = Stage(
-        losses.contrastive, weight=1.0, hard=1.0, on="embedding", connect="both",
-        needs=("labels", "clips"),
-    )  # fmt: skip
+        losses.contrastive,
+        weight=1.0,
+        hard=1.0,
+        on="embedding",
+        connect="both",
+        needs=("labels",),
+    )
     answers = answers_of(student(), "embedding")
     start = _connected(net, stage, answers.joined(FIT.identifiers, "embedding"), FIT.x[:1], 0)
-    assert start.ours.out_features == start.theirs.out_features == 128
-    distill(net, answers, FIT, VALIDATION, (stage,), PLAN, seed=0)
+    assert start.ours[0].out_features == start.theirs[0].out_features == 128
+    distill(net, answers, FIT, VALIDATION, (stage,), SHORT, seed=0)
     assert list(net.state_dict()) == names
 
 
-def test_a_technique_may_be_named_with_a_number_that_its_weights_are_multiplied_by():
-    for plain, scaled in zip(stages_of("rrs"), stages_of("rrs@4"), strict=True):
-        assert scaled == replace(plain, weight=4 * plain.weight)
-    assert is_technique("ofd@0.25") and not is_technique("student@2")
-    with pytest.raises(ValueError, match="no technique 'magic': choose one of response, "):
-        stages_of("magic@2")
-    with pytest.raises(ValueError, match="after the @ stands a number, as in ofd@0.25"):
-        stages_of("ofd@much")
+def test_an_unknown_technique_names_the_known_ones():
+    assert stages_of("rrs") == TECHNIQUES["rrs"]
+    with pytest.raises(ValueError, match="no technique 'magic': choose one of response, .*rrs"):
+        stages_of("magic")
+
+
+def test_a_stage_weighted_otherwise_is_the_same_but_for_the_weight_of_its_loss():
+    (stage,) = TECHNIQUES["ofd"]
+    stronger = stage.weighted(4)
+    assert stronger == replace(stage, weight=4 * stage.weight)
+    assert (stronger.hard, stronger.on, stronger.needs) == (1.0, "norm4", ("margin",))
+    assert stage.weighted(1) == stage and stage.weighted(0).weight == 0
 
 
 def test_a_stage_alone_goes_on_where_the_one_before_has_ended():
     whole, first = student(), student()
     stages = TECHNIQUES["rrs"]
-    distill(whole, ANSWERS, FIT, VALIDATION, stages, PLAN, seed=0)
-    distill(first, ANSWERS, FIT, VALIDATION, stages[:1], PLAN, seed=0)
-    history = distill(first, ANSWERS, FIT, VALIDATION, stages[1:], PLAN, seed=0, first=1)
+    distill(whole, ANSWERS, FIT, VALIDATION, stages, SHORT, seed=0)
+    distill(first, ANSWERS, FIT, VALIDATION, stages[:1], SHORT, seed=0)
+    history = distill(first, ANSWERS, FIT, VALIDATION, stages[1:], SHORT, seed=0, first=1)
     assert same_weights(whole, first) and set(history["stage"]) == {1}
 
 
 def test_a_share_of_few_epochs_is_one_epoch_at_the_least():
     (stage,) = TECHNIQUES["response"]
     net = student()
-    history = distill(
-        net, ANSWERS, FIT, VALIDATION, (replace(stage, epochs=0.1),), PLAN, seed=0
-    )
+    history = distill(net, ANSWERS, FIT, VALIDATION, (replace(stage, epochs=0.1),), SHORT, seed=0)
     assert len(history) == 1
+
+
+# ---- with batches that a transform has changed ---------------------------------------------------
+
+
+def halved(batch, generator):
+    """A transform of a reader's own."""
+    return batch._replace(x=batch.x / 2)
+
+
+TRANSFORMS = {
+    "mixstyle": FreqMixStyle(1.0),
+    "mixup": Mixup(),
+    "roll": TimeRoll(2),
+    "mask": FrequencyMask(),
+    "own": halved,
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("on", ["logits", "conv2"])
+def test_a_student_is_taught_with_any_transform(name, on):
+    if on == "logits":
+        stage = TECHNIQUES["response"][0]
+    else:
+        stage = Stage(losses.hint, weight=1.0, hard=1.0, on=on, connect="teacher")
+    answers, weights = answers_of(student(1), "conv2"), []
+    for batch in ((), (TRANSFORMS[name],)):
+        net, plan = student(), replace(SHORT, epochs=1, batch=batch)
+        history = distill(net, answers, FIT, VALIDATION, (stage,), plan, seed=0)
+        assert np.isfinite(history["loss"]).all()
+        weights.append(net.conv1.weight.detach().clone())
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.parametrize("name", ["decoupled", "contrastive"])
+def test_a_loss_that_needs_classes_refuses_soft_labels_with_the_remedy(name):
+    (stage,) = TECHNIQUES[name]
+    answers = answers_of(student(1), "embedding")
+    rolled = replace(SHORT, epochs=1, batch=(TimeRoll(),))
+    assert len(distill(student(), answers, FIT, VALIDATION, (stage,), rolled, seed=0)) == 1
+    mixed = replace(rolled, batch=(Mixup(),))
+    problem = f"losses.{name} needs one class for each clip.*leave it out of Training.batch"
+    with pytest.raises(ValueError, match=problem):
+        distill(student(), answers, FIT, VALIDATION, (stage,), mixed, seed=0)
+
+
+def test_a_loss_without_the_teachers_answers_is_refused_with_the_remedy():
+    (stage,) = TECHNIQUES["dist"]
+    taught = objective(stage, torch.zeros(len(FIT.labels), 10))
+    with pytest.raises(ValueError, match="give train its answers"):
+        train(student(), FIT, VALIDATION, SHORT, seed=0, objective=taught)

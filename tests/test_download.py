@@ -17,8 +17,7 @@ import pytest
 import soundata
 from soundata.download_utils import RemoteFileMetadata
 
-from asclib import download
-from asclib.corpus import Corpus
+from asclib.corpus import Corpus, __main__, download
 from tests.corpora import SMALL_TEST, SMALL_TRAIN
 
 PLENTY = 10**12  # bytes
@@ -81,7 +80,7 @@ def room(monkeypatch, free: int) -> None:
 
 
 def test_the_development_set_is_fetched_tables_first_and_opens(fetched, tmp_path, capsys):
-    assert download.main(["download", str(tmp_path / "tau")]) == 0
+    assert __main__.main(["download", str(tmp_path / "tau")]) == 0
     assert fetched == [f"development.{part}" for part in PARTS]
     root = tmp_path / "tau" / download.NAME
     assert len(Corpus.open(root).clips) == len(SMALL_TRAIN) + len(SMALL_TEST)
@@ -140,7 +139,7 @@ def test_a_lost_connection_says_what_to_do(fetched, tmp_path, monkeypatch, capsy
         raise error
 
     monkeypatch.setattr("urllib.request.urlretrieve", lost)
-    assert download.main(["download", str(tmp_path)]) == 1
+    assert __main__.main(["download", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert f"{archive_name('meta')} could not be fetched" in said
     for part in ("By hand", download.RECORD, str(tmp_path), "goes on from there"):
@@ -165,7 +164,7 @@ def test_a_removed_corpus_is_fetched_again(fetched, tmp_path):
 
 def test_a_full_disk_is_told_before_anything_is_fetched(fetched, tmp_path, monkeypatch, capsys):
     room(monkeypatch, 20 * 10**9)
-    assert download.main(["download", str(tmp_path / "new" / "tau")]) == 1
+    assert __main__.main(["download", str(tmp_path / "new" / "tau")]) == 1
     said = capsys.readouterr().err
     assert "has 20.0 GB free and needs 33.0 GB (2 of 2 audio archives to go)" in said
     assert fetched == [] and not (tmp_path / "new").exists()
@@ -196,7 +195,7 @@ def test_archives_that_lie_there_make_their_own_room(fetched, server, tmp_path, 
 
 
 def test_missing_subsets_are_named_with_their_source(fetched, tmp_path, capsys):
-    assert download.main(["download", str(tmp_path)]) == 0
+    assert __main__.main(["download", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "missing: split5.csv, split10.csv, split25.csv, split50.csv, split100.csv" in said
     assert download.SUBSET_FILES in said and download.SUBSET_TASK in said
@@ -226,7 +225,7 @@ def test_soundata_has_the_archives_and_none_of_the_subsets():
 
 def test_without_soundata_the_way_by_hand_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "soundata", None)  # an import of it fails
-    assert download.main(["download", str(tmp_path)]) == 1
+    assert __main__.main(["download", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert "pip install soundata" in said and download.RECORD in said
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss
 
-from asclib.evaluation import calibration, compare, evaluate, verdict
-from asclib.settings import DEVICES, SCENES, UNSEEN_DEVICES
+from asclib.challenge import DEVICES, SCENES, UNSEEN_DEVICES
+from asclib.evaluation import calibration, compare, evaluate, score, verdict
 
 
 def _table(scene: np.ndarray, recording: np.ndarray, seed: int = 0) -> pd.DataFrame:
@@ -61,6 +61,19 @@ def test_scores_agree_with_scikit_learn_and_with_plain_loops():
     assert (result.overall.clips, result.overall.recordings) == (300, 60)
 
 
+def test_a_score_is_the_evaluation_without_its_intervals():
+    probabilities, clips, _ = _system(30, 4, seed=3)
+    whole, plain = evaluate(probabilities, clips), score(probabilities, clips)
+    ends = [f"{name}_{end}" for name in ("accuracy", "log_loss") for end in ("low", "high")]
+    pd.testing.assert_frame_equal(
+        plain.table().drop(columns=ends), whole.table().drop(columns=ends)
+    )
+    assert plain.table()[ends].isna().all(axis=None) and whole.table()[ends].notna().any(axis=None)
+    np.testing.assert_array_equal(plain.confusion, whole.confusion)
+    with pytest.raises(ValueError, match="at least one is needed"):
+        evaluate(probabilities, clips, resamples=0)
+
+
 def test_groups_are_scored_on_their_own_clips():
     probabilities, clips, scene = _system(60, 5, seed=2)
     result = evaluate(probabilities, clips, resamples=20)
@@ -77,8 +90,8 @@ def test_groups_are_scored_on_their_own_clips():
         assert row["accuracy"] == pytest.approx(_macro_accuracy(probabilities[mask], scene[mask]))
         expected = log_loss(scene[mask], probabilities[mask], labels=range(10))
         assert row["log_loss"] == pytest.approx(expected)
-        for score in ("accuracy", "log_loss"):
-            assert row[f"{score}_low"] <= row[f"{score}_high"]
+        for what in ("accuracy", "log_loss"):
+            assert row[f"{what}_low"] <= row[f"{what}_high"]
 
 
 def test_interval_equals_a_bootstrap_written_with_loops():
@@ -130,9 +143,9 @@ def test_interval_covers_the_true_accuracy_about_95_percent_of_the_time():
     covered = {"accuracy": 0, "log_loss": 0}
     trials = 150
     for trial in range(trials):
-        score = evaluate(*_system(150, 4, seed=100 + trial)[:2], resamples=200).overall
-        covered["accuracy"] += score.accuracy_low <= truth.accuracy <= score.accuracy_high
-        covered["log_loss"] += score.log_loss_low <= truth.log_loss <= score.log_loss_high
+        one = evaluate(*_system(150, 4, seed=100 + trial)[:2], resamples=200).overall
+        covered["accuracy"] += one.accuracy_low <= truth.accuracy <= one.accuracy_high
+        covered["log_loss"] += one.log_loss_low <= truth.log_loss <= one.log_loss_high
     for name, hits in covered.items():
         # three binomial standard errors are 0.053; bootstrap intervals are a little narrow
         assert 0.87 <= hits / trials <= 0.995, name

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -17,33 +18,25 @@ from distributed import Client, LocalCluster
 from filelock import FileLock
 from joblib.externals.loky import get_reusable_executor
 
-from asclib import settings
+from asclib.augmentation import FreqMixStyle
+from asclib.challenge import SCENES
 from asclib.complexity import complexity
+from asclib.compression.pruning import widths
 from asclib.distillation import TECHNIQUES, distill
-from asclib.distillation.outputs import look
-from asclib.evaluation import evaluate, paired
-from asclib.experiment import ASSISTANT, MEMBERS, Experiment, build
-from asclib.networks import TMSIC, count_parameters
-from asclib.parallel import side_by_side
-from asclib.settings import CorpusSize, Profile, Training
-from asclib.store import root
-from asclib.study import main
-from asclib.study_comparison import keep_teacher
-from asclib.study_ensembles import ensembles, ordinary
-from asclib.teacher import unfused_logits
+from asclib.evaluation import paired
+from asclib.networks import TMSIC, count_parameters, look, unfused_logits
+from asclib.runs import PROFILES, Experiment, Kept, Lesson, build, kept, side_by_side
+from asclib.runs.experiment import ASSISTANT, SMOOTHING
+from asclib.store import PROJECT, root
 from asclib.training import predict, train
 from tests.corpora import link_store
-
-PLAN = Training(epochs=1, batch_size=16, learning_rate=1e-3)
-TINY = Profile("tiny", CorpusSize(120, 180), PLAN, PLAN, PLAN, PLAN)
+from tests.data import PLAN, TINY, same_weights
 
 
 @pytest.fixture(scope="module")
 def experiment(tiny_store):
     experiment = Experiment(TINY)
-    experiment.build("student", *MEMBERS)
-    experiment.build("teacher")
-    experiment.build("response", "rrs")
+    build([experiment.student(), experiment.taught("response"), experiment.taught("rrs")])
     return experiment
 
 
@@ -58,7 +51,7 @@ def test_rows_of_clips_and_table_are_the_same_clips(experiment):
     for split in ("fit", "validation", "test"):
         clips, table = experiment.clips(split), experiment.table(split)
         assert clips.identifiers.tolist() == table["identifier"].tolist()
-        assert [settings.SCENES[k] for k in clips.labels] == table["scene"].tolist()
+        assert [SCENES[k] for k in clips.labels] == table["scene"].tolist()
         assert clips.x.shape == (len(table), 1, 140, 8) and clips.x.dtype == torch.float32
 
 
@@ -72,39 +65,36 @@ def test_fit_and_validation_part_the_training_split(experiment):
 def test_what_is_built_is_not_built_again(experiment):
     before = sorted(path.name for path in root().iterdir())
     again = Experiment(TINY)
-    again.build("student", *MEMBERS, "teacher", "response", "rrs")
-    net = again.student()
+    runs = [again.student(), *again.members(), again.teacher(), again.taught("rrs")]
+    build(runs)
+    assert again.taught("response").found() is not None
+    assert same_weights(again.student().net(), experiment.student().net())
     assert sorted(path.name for path in root().iterdir()) == before
-    assert torch.equal(net.head.weight, experiment.student().head.weight)
 
 
 def test_every_training_leaves_its_history_and_nothing_half_done(experiment):
-    assert len(experiment.history("student")) == 1
-    assert experiment.history("rrs")["stage"].tolist() == [0, 1]
-    assert experiment.wall_seconds("teacher") > 0
+    assert len(experiment.student().history()) == 1
+    assert experiment.taught("rrs").history()["stage"].tolist() == [0, 1]
+    assert experiment.teacher().seconds() >= 0.1
     assert not list(root().rglob("checkpoint.pt")) and not list(root().glob("*.partial"))
 
 
 def test_workers_and_the_calling_process_train_the_same_weights(experiment, request):
-    built_by_a_worker = experiment.student()
+    built_by_a_worker = experiment.student().net()
     request.getfixturevalue("untrained_store")
-    built_here = Experiment(TINY).student()
-    for name, value in built_by_a_worker.state_dict().items():
-        assert torch.equal(value, built_here.state_dict()[name]), name
+    assert same_weights(built_by_a_worker, Experiment(TINY).student().net())
 
 
 def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, request):
-    names = ("student", "member_bus", "member_tram")
-    expected = [experiment.network(name) for name in names]
+    runs = [experiment.student(), experiment.member("bus"), experiment.member("tram")]
+    expected = [run.net() for run in runs]
     request.getfixturevalue("untrained_store")
+    assert [run.found() for run in runs] == [None] * 3
     one_each = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**one_each) as cluster, Client(cluster), joblib.parallel_config("dask"):
-        again = Experiment(TINY)
-        again.build(*names)
-    for net, name in zip(expected, names, strict=True):
-        assert again.run(name).found() is not None
-        for key, value in again.network(name).state_dict().items():
-            assert torch.equal(value, net.state_dict()[key]), (name, key)
+        build(runs)
+    for run, net in zip(runs, expected, strict=True):
+        assert run.found() is not None and same_weights(run.net(), net)
 
 
 def test_workers_that_are_kept_follow_the_caller_to_another_store(tmp_path, monkeypatch):
@@ -142,14 +132,14 @@ def test_clips_are_mapped_from_a_file_that_processes_share(experiment):
 
 
 def test_the_answers_are_the_fused_teachers_on_the_fit_clips(experiment):
-    answers, fit = experiment.answers(), experiment.clips("fit")
-    expected = predict(experiment.teacher(), fit.x)
+    answers, fit = experiment.teacher().answers(), experiment.clips("fit")
+    expected = predict(experiment.teacher().net(), fit.x)
     torch.testing.assert_close(answers.joined(fit.identifiers), expected)
 
 
 def test_the_teachers_maps_are_stored_clip_by_clip(experiment):
-    fit, teacher = experiment.clips("fit"), experiment.teacher()
-    answers = experiment.answers("conv4", "embedding")
+    fit, teacher = experiment.clips("fit"), experiment.teacher().net()
+    answers = experiment.teacher().answers("conv4", "embedding")
     rows = [3, 40, 7]
     for output, shape in {"conv4": (160, 70, 2), "embedding": (2560,)}.items():
         stored = answers.joined(fit.identifiers[rows], output)
@@ -159,114 +149,168 @@ def test_the_teachers_maps_are_stored_clip_by_clip(experiment):
         torch.testing.assert_close(stored.float(), expected, rtol=2e-3, atol=1e-3)
 
 
+def by_hand(experiment, answers, stages, plan=PLAN):
+    """A student taught in this process, stage after stage, and its history."""
+    torch.manual_seed(experiment.seed)
+    net, fit, validation = TMSIC(), experiment.clips("fit"), experiment.clips("validation")
+    return net, distill(net, answers, fit, validation, stages, plan, seed=experiment.seed)
+
+
 def test_an_assistant_stands_between_teacher_and_student(experiment):
     assert complexity(TMSIC(widths=ASSISTANT)).macs > 2 * complexity(TMSIC()).macs
-    experiment.build("assisted")
     assistant, fit = experiment.assistant(), experiment.clips("fit")
-    answers = experiment.answers(of="assistant")
-    torch.testing.assert_close(answers.joined(fit.identifiers), predict(assistant, fit.x))
-    torch.manual_seed(experiment.seed)
-    by_hand, stages = TMSIC(), TECHNIQUES["assisted"]
-    distill(by_hand, answers, fit, experiment.clips("validation"), stages, PLAN, seed=0)
-    assert torch.equal(by_hand.head.weight, experiment.distilled("assisted").head.weight)
+    assert assistant.lesson.teacher == experiment.teacher()
+    taught = experiment.taught("response", assistant)
+    assert taught.needs() == (assistant,) and taught != experiment.taught("response")
+    answers = assistant.answers()
+    torch.testing.assert_close(answers.joined(fit.identifiers), predict(assistant.net(), fit.x))
+    expected, _ = by_hand(experiment, answers, TECHNIQUES["response"])
+    assert same_weights(taught.net(), expected)
 
 
-def test_ensembles_of_other_kinds_are_given_a_members_effort(experiment):
-    results = ensembles([experiment])
-    sizes, teacher = results["sizes"], count_parameters(experiment.teacher())
-    assert sizes["fused"]["parameters"] == teacher
-    assert sizes["single"]["parameters"] == pytest.approx(teacher, rel=0.01)
-    assert sizes["ordinary"]["parameters"] == pytest.approx(teacher, rel=0.01)
-    test, ten = experiment.clips("test"), ordinary(experiment)
-    assert {one.profile.student.epochs for one in ten} == {experiment.profile.member.epochs}
-    averaged = np.mean([predict(one.student(), test.x).softmax(1).numpy() for one in ten], axis=0)
-    (row,) = (row for row in results["runs"] if row["system"] == "ordinary")
-    score = evaluate(averaged, experiment.table("test"), resamples=1)
-    assert row["accuracy"] == pytest.approx(score.overall.accuracy)
-    assert row["log_loss"] == pytest.approx(score.overall.log_loss, rel=1e-5)
-    bus = next(row for row in results["members"] if row["scene"] == "bus")
-    assert bus["share"] == pytest.approx((test.labels == 1).double().mean().item())
-
-
-def test_a_number_after_the_name_multiplies_the_weight_of_the_losses(experiment):
-    experiment.build("response@1", "response@4", "student_smoothed", "student_smoothed@2")
+def test_a_heavier_loss_is_another_network_and_once_the_weight_is_the_same(experiment):
+    (stage,) = TECHNIQUES["response"]
     plain, same, stronger = (
-        experiment.distilled(name).head.weight for name in ("response", "response@1", "response@4")
+        experiment.taught("response"),
+        *(experiment.taught((stage.weighted(factor),)) for factor in (1, 4)),
     )
-    assert torch.equal(plain, same) and not torch.equal(plain, stronger)
+    assert plain == same != stronger
+    assert not torch.equal(plain.net().head.weight, stronger.net().head.weight)
+    expected, _ = by_hand(experiment, experiment.teacher().answers(), stronger.lesson.stages)
+    assert same_weights(stronger.net(), expected)
+
+
+def test_smoothed_labels_are_those_of_the_plan(experiment):
+    assert experiment.smoothed() == experiment.smoothed(SMOOTHING) != experiment.student()
     torch.manual_seed(experiment.seed)
-    by_hand, smooth = TMSIC(), replace(PLAN, label_smoothing=0.2)
-    train(by_hand, experiment.clips("fit"), experiment.clips("validation"), smooth, seed=0)
-    assert torch.equal(by_hand.head.weight, experiment.network("student_smoothed@2").head.weight)
+    net, smooth = TMSIC(), replace(PLAN, label_smoothing=0.2)
+    train(net, experiment.clips("fit"), experiment.clips("validation"), smooth, seed=0)
+    assert same_weights(net, experiment.smoothed(0.2).net())
 
 
-def test_a_teacher_can_be_given_with_its_members(experiment, tmp_path):
-    folder = keep_teacher(experiment, tmp_path)
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_300_000
-    other = Experiment(TINY, seed=5, teacher=folder)
+def test_a_teacher_can_be_given_in_a_folder(experiment, tmp_path):
+    teacher = experiment.teacher()
+    members = {f"member_{scene}": experiment.member(scene) for scene in SCENES}
+    trainings = {"teacher": teacher} | members
+    kept.keep(
+        teacher.net().state_dict(),
+        {name: member.net().state_dict() for name, member in members.items()},
+        {name: (run.history(), run.seconds()) for name, run in trainings.items()},
+        tmp_path,
+    )
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2_300_000
+    given = Kept(str(tmp_path))
+    other = Experiment(TINY, seed=5, taught_by=given)
+    assert other.teacher() is given
     before = {path.name for path in root().iterdir()}
-    other.build("response")
+    build([other.taught("response")])
     made = [path.name for path in root().glob("run-*[!k]") if path.name not in before]
-    assert made == [other.run("response").folder().name]
+    assert made == [other.taught("response").folder().name]
     x = experiment.clips("test").x[:20]
-    for name in ("teacher", "member_tram"):
-        ours, theirs = (predict(one.network(name), x) for one in (other, experiment))
+    for name, run in (("teacher", teacher), ("member_tram", members["member_tram"])):
+        ours, theirs = (predict(one.net(), x) for one in (Kept(str(tmp_path), name), run))
         torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
-        assert len(other.history(name)) == len(experiment.history(name))
-        assert other.wall_seconds(name) == experiment.wall_seconds(name)
-    (folder / "members.safetensors").unlink()
+        assert len(Kept(str(tmp_path), name).history()) == len(run.history())
+        assert Kept(str(tmp_path), name).seconds() == run.seconds()
+    (tmp_path / "members.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="lacks members.safetensors: give a folder that"):
-        Experiment(TINY, seed=6, teacher=folder).build("response")
+        Experiment(TINY, seed=6, taught_by=Kept(str(tmp_path))).taught("response").net()
+
+
+def test_the_teacher_of_one_experiment_can_teach_another(experiment):
+    other = Experiment(TINY, seed=5, taught_by=experiment.teacher())
+    assert other.teacher() == experiment.teacher() != Experiment(TINY, seed=5).teacher()
+    taught = other.taught("response")
+    assert taught.seed == 5 and taught.lesson.teacher == experiment.teacher()
+    assert other.assistant().lesson.teacher == experiment.teacher()
+    assert other.student() == Experiment(TINY, seed=5).student()  # no teacher is in it
 
 
 def test_techniques_on_maps_and_embeddings_train_networks_of_their_own(experiment):
     kinds = ("fitnets", "ofd", "similarity", "contrastive", "decoupled", "joint")
-    experiment.build(*kinds)
-    weights = {}
-    for name in kinds:
+    runs = {name: experiment.taught(name) for name in kinds}
+    build(list(runs.values()))
+    for name, run in runs.items():
         stages = TECHNIQUES[name]
-        history = experiment.history(name)
+        history = run.history()
         assert history["stage"].drop_duplicates().tolist() == list(range(len(stages))), name
         assert np.isfinite(history["loss"]).all(), name
-        weights[name] = experiment.distilled(name).head.weight.detach().numpy().tobytes()
-    assert len(set(weights.values())) == len(kinds)
+    weights = {run.net().head.weight.detach().numpy().tobytes() for run in runs.values()}
+    assert len(weights) == len(kinds)
 
 
 def test_a_second_stage_goes_on_from_the_stored_first(experiment):
-    torch.manual_seed(experiment.seed)
-    net = TMSIC()
-    fit, validation = experiment.clips("fit"), experiment.clips("validation")
-    history = distill(net, experiment.answers(), fit, validation, TECHNIQUES["rrs"], PLAN, seed=0)
-    stored = experiment.distilled("rrs").state_dict()
-    assert all(torch.equal(value, stored[name]) for name, value in net.state_dict().items())
-    assert np.allclose(history, experiment.history("rrs"))
-    assert experiment.wall_seconds("rrs") > experiment.wall_seconds("relational")
+    relational, rrs = experiment.taught("relational"), experiment.taught("rrs")
+    assert rrs.start == relational and relational.start is None
+    assert rrs.lesson.stages == TECHNIQUES["rrs"][1:]
+    net, history = by_hand(experiment, experiment.teacher().answers(), TECHNIQUES["rrs"])
+    assert same_weights(net, rrs.net())
+    assert np.allclose(history, rrs.history())
+    before = relational.folder().stat().st_mtime_ns
+    build([experiment.taught("rrs_reversed")])
+    assert relational.folder().stat().st_mtime_ns == before
+    own = json.loads((rrs.folder() / "wall.json").read_text())["seconds"]
+    assert rrs.seconds() == relational.seconds() + own
+
+
+def test_a_plan_and_a_network_of_ones_own_are_those_of_every_stage(experiment):
+    plan, narrow = replace(PLAN, epochs=2), partial(TMSIC, widths=(4, 4, 4, 4))
+    taught = experiment.taught("rrs", plan=plan, network=narrow)
+    assert (taught.plan, taught.start.plan) == (plan, plan)
+    assert taught.history()["stage"].tolist() == [0, 0, 1, 1]
+    assert widths(taught.net()) == (4, 4, 4, 4)
+    assert experiment.taught("rrs", plan=PLAN) == experiment.taught("rrs") != taught
+
+
+def test_nothing_to_teach_and_unknown_techniques_are_refused():
+    experiment = Experiment(TINY)
+    with pytest.raises(ValueError, match="no stage is given"):
+        experiment.taught(())
+    with pytest.raises(ValueError, match="no technique 'resnet': choose one of response, .*rrs"):
+        experiment.taught("resnet")
+    with pytest.raises(ValueError, match="no profile 'tinier': choose one of quick"):
+        Experiment("tinier")
+    with pytest.raises(ValueError, match="no scene .street. among the labels: choose one of air"):
+        experiment.member("street")
 
 
 def test_another_seed_or_plan_is_another_network(experiment):
     others = [
-        Experiment(TINY, seed=77).run("student").found(),
-        Experiment(replace(TINY, student=replace(PLAN, epochs=2))).run("student").found(),
+        Experiment(TINY, seed=77).student(),
+        Experiment(replace(TINY, student=replace(PLAN, epochs=2))).student(),
     ]
-    assert others == [None, None]
-    assert experiment.run("student").found() is not None
+    assert [run.found() for run in others] == [None, None]
+    assert experiment.student().found() is not None
 
 
 def test_equal_experiments_have_equal_runs():
     one, same = Experiment(TINY), Experiment(replace(TINY))
     assert one == same and len({one, same, Experiment(TINY, seed=1)}) == 2
-    for name in ("student", "teacher", "rrs", "assisted_fitnets", "member_tram"):
-        assert one.run(name) == same.run(name), name
+    assert Experiment("quick") == Experiment(PROFILES["quick"])
+    for ask in (
+        Experiment.student,
+        Experiment.control,
+        Experiment.smoothed,
+        Experiment.single,
+        Experiment.members,
+        Experiment.teacher,
+        Experiment.assistant,
+        lambda one: one.taught("rrs"),
+        lambda one: one.taught("fitnets", one.assistant()),
+    ):
+        assert ask(one) == ask(same) != ask(Experiment(TINY, seed=1))
+    assert Experiment(TINY, data_root="elsewhere") == Experiment(
+        TINY, data_root=str(Path("elsewhere").resolve())
+    )
 
 
-def test_a_technique_of_two_teachers_is_taught_by_both():
-    student = Experiment(TINY)._taught((*TECHNIQUES["assisted"], *TECHNIQUES["response"]))
-    assert student.lesson.teacher == Experiment(TINY).run("teacher")
-    assert student.start.lesson.teacher == Experiment(TINY).run("assistant")
-
-
-def test_a_tenth_of_few_epochs_is_one():
-    assert Experiment(TINY).shorter(10).profile.student.epochs == 1
+def test_a_student_of_two_teachers_is_taught_by_both(experiment):
+    first = experiment.taught("fitnets", experiment.assistant())
+    stage = Lesson(TECHNIQUES["response"], experiment.teacher())
+    both = replace(first, lesson=stage, start=first)
+    assert set(both.needs()) == {experiment.teacher(), first}
+    assert both.start.lesson.teacher == experiment.assistant()
+    assert both.history()["stage"].tolist() == [0, 1, 2]
 
 
 def test_a_worker_has_one_watcher_however_many_jobs_it_is_given(tmp_path, monkeypatch):
@@ -280,29 +324,33 @@ def test_a_worker_has_one_watcher_however_many_jobs_it_is_given(tmp_path, monkey
     assert {path.read_text() for path in tmp_path.iterdir()} == {"1"}
 
 
-def test_a_shorter_experiment_has_the_teacher_and_part_of_the_students_epochs(experiment):
-    plan = replace(PLAN, epochs=12)
-    whole = Experiment(replace(TINY, student=plan, stage=plan), seed=3, teacher=0)
-    short = whole.shorter(3)
-    assert short.profile.student.epochs == short.profile.stage.epochs == 4
-    assert (short.seed, short.profile.member) == (3, TINY.member)
-    assert short.run("teacher") == whole.run("teacher") == experiment.run("teacher")
-
-
 def test_the_control_has_the_effort_of_a_member(experiment):
-    longer = Experiment(replace(TINY, member=replace(PLAN, epochs=2, mixstyle=0.5)))
-    assert len(longer.history("student_control")) == 2
-    net = longer.student(control=True)
-    assert not torch.equal(net.head.weight, experiment.student().head.weight)
+    member = replace(PLAN, epochs=2, batch=(FreqMixStyle(0.5),), monitor="last")
+    longer = Experiment(replace(TINY, member=member))
+    control = longer.control()
+    assert (control.plan.epochs, control.plan.batch) == (2, member.batch)
+    assert control.plan.monitor == "accuracy"  # chosen as a student's
+    assert len(control.history()) == 2
+    assert not torch.equal(control.net().head.weight, experiment.student().net().head.weight)
+    assert longer.student() == experiment.student()
 
 
-def test_an_unknown_network_names_the_known_ones(experiment):
-    with pytest.raises(ValueError, match="member_airport.*rrs"):
-        experiment.history("resnet")
+def test_a_single_network_has_the_parameters_of_the_whole_teacher(experiment):
+    single = experiment.single()
+    assert single.plan == experiment.control().plan
+    teacher = count_parameters(experiment.teacher().net())
+    assert count_parameters(single.network()) == pytest.approx(teacher, rel=0.01)
+
+
+def test_members_are_in_the_order_of_the_scenes_with_seeds_of_their_own():
+    members = Experiment(TINY, seed=3).members()
+    assert [member.data.scene for member in members] == list(SCENES)
+    assert [member.seed for member in members] == list(range(30, 40))
+    assert Experiment(TINY, seed=3).teacher().needs() == members
 
 
 def test_unfused_answers_need_no_fusion(experiment):
-    teacher, x = experiment.teacher(), experiment.clips("test").x[:4]
+    teacher, x = experiment.teacher().net(), experiment.clips("test").x[:4]
     members = predict(teacher, x, teacher.member_logits)
     assert members.shape == (4, 10, 2)
     torch.testing.assert_close(
@@ -312,7 +360,7 @@ def test_unfused_answers_need_no_fusion(experiment):
 
 def test_paired_differences_have_both_uncertainties(experiment):
     table = experiment.table("test")
-    truth = np.eye(10)[[settings.SCENES.index(scene) for scene in table["scene"]]]
+    truth = np.eye(10)[[SCENES.index(scene) for scene in table["scene"]]]
     uniform = np.full((len(table), 10), 0.1)
     right, wrong = 0.9 * truth + 0.1 * uniform, 0.9 * np.roll(truth, 1, axis=1) + 0.1 * uniform
     difference = paired([right, right], [wrong, wrong], table)
@@ -322,52 +370,31 @@ def test_paired_differences_have_both_uncertainties(experiment):
     assert paired([right], [wrong], table)["seeds_low"] is None
 
 
-def test_the_study_writes_results_with_settings_and_versions(experiment, tmp_path, monkeypatch):
-    monkeypatch.setitem(settings.PROFILES, "tiny", TINY)
-    output = tmp_path / "results" / "scoreboard.json"
-    main(["scoreboard", "--profile", "tiny", "--seeds", "0", "--techniques", "response", "rrs",
-          "--output", str(output)])  # fmt: skip
-    results = json.loads(output.read_text())
-    systems = {row["system"] for row in results["runs"]}
-    assert systems == {
-        "student", "student_int8", "student_control", "teacher", "teacher_unfused",
-        "response", "response_int8", "rrs", "rrs_int8",
-    }  # fmt: skip
-    assert results["profile"]["corpus"] == {"train": 120, "test": 180, "seed": 0}
-    assert results["versions"]["torch"] and results["techniques"]["rrs"][0]["loss"] == "relational"
-    student = next(row for row in results["runs"] if row["system"] == "student")
-    pooled = results["pooled"]["student"][0]
-    assert pooled["group"] == "overall"
-    assert pooled["accuracy"] == pytest.approx(student["accuracy"], abs=1e-4)
-
-
 def test_building_for_several_seeds_goes_through_one_call(experiment):
     both = [Experiment(TINY, seed=seed) for seed in (0, 2)]
-    build([(one, "student") for one in both])
-    weights = [one.student().head.weight for one in both]
-    assert not torch.equal(*weights)
+    build([one.student() for one in both])
+    assert not torch.equal(*(one.student().net().head.weight for one in both))
 
 
 KILLED = """
-import sys
 from dataclasses import replace
-sys.path.insert(0, sys.argv[1])
-from test_experiment import PLAN, TINY
-from asclib.experiment import Experiment
-Experiment(replace(TINY, student=replace(PLAN, epochs=100_000))).build("student", "member_bus")
+from asclib.runs import Experiment, build
+from tests.data import PLAN, TINY
+longer = Experiment(replace(TINY, student=replace(PLAN, epochs=100_000)))
+build([longer.student(), longer.control()])
 """
 
 
 def test_workers_end_when_the_run_that_started_them_is_killed(experiment):
-    process = subprocess.Popen([sys.executable, "-c", KILLED, os.path.dirname(__file__)])
+    process = subprocess.Popen([sys.executable, "-c", KILLED], cwd=PROJECT)
     deadline = time.monotonic() + 120
     while not list(root().glob("run-*.partial/checkpoint.pt")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.kill()
     process.wait()
-    partials = list(root().glob("run-*.partial"))
-    for partial in partials:
-        with FileLock(partial.with_suffix(".lock"), timeout=30):  # a living worker would hold it
-            assert partial.is_dir()
-    assert partials
+    unfinished = list(root().glob("run-*.partial"))
+    for folder in unfinished:
+        with FileLock(folder.with_suffix(".lock"), timeout=30):  # a living worker would hold it
+            assert folder.is_dir()
+    assert unfinished

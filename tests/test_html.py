@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+import yaml
 
-from asclib import book
 from tests import browser
+from tools import book
 
 PAGES = (*book.pages(), "genindex", "search")  # Sphinx adds the last two
+CONFIG = yaml.safe_load((book.PROJECT / "_config.yml").read_text())
+MOVED = CONFIG["sphinx"]["config"]["redirects"]  # {former page: its address now, from there}
 
 BROKEN_IMAGES = """
 [...document.images].filter(i => !(i.complete && i.naturalWidth > 0)).map(i => i.src)
@@ -49,11 +53,28 @@ def tab() -> Iterator[browser.Page]:
 
 def test_every_page_is_built_and_none_is_left_untested(html: Path) -> None:
     built = {p.relative_to(html).with_suffix("").as_posix() for p in html.rglob("*.html")}
-    assert {p for p in built if not p.startswith("_")} == {*PAGES, "index"}
+    assert {p for p in built if not p.startswith("_")} == {*PAGES, "index", *MOVED}
 
 
 def test_the_first_address_leads_to_the_first_page(html: Path) -> None:
     assert f"url={PAGES[0]}.html" in (html / "index.html").read_text()
+
+
+def test_the_address_of_a_moved_page_leads_to_it(html: Path) -> None:
+    for former, address in MOVED.items():
+        page = (html / former).parent / address
+        assert page.relative_to(html).with_suffix("").as_posix() in book.pages()
+        assert f'url={address}"' in (html / f"{former}.html").read_text()
+
+
+def test_chapters_are_numbered_on_from_part_to_part(html: Path) -> None:
+    numbers = [
+        re.search(r'<h1><span class="section-number">(\d+)\.', page.read_text())
+        for page in (
+            html / path.relative_to(book.PROJECT).with_suffix(".html") for path in book.chapters()
+        )
+    ]
+    assert [int(number[1]) for number in numbers] == list(range(1, len(numbers) + 1))
 
 
 @pytest.mark.parametrize("size", browser.SIZES)

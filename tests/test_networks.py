@@ -3,8 +3,16 @@
 import pytest
 import torch
 
-from asclib.networks import INPUT_SHAPE, TMSIC, Conv2d, count_parameters
-from asclib.teacher import OneVsAllTeacher, one_vs_all, unfused_logits
+from asclib.networks import (
+    INPUT_SHAPE,
+    TMSIC,
+    Conv2d,
+    OneVsAllTeacher,
+    count_parameters,
+    one_vs_all,
+    unfused_logits,
+)
+from asclib.networks.tmsic import as_tmsic
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +38,11 @@ def test_map_shapes_and_embedding():
     net, x = TMSIC().eval(), torch.randn(3, *INPUT_SHAPE)
     shapes = {name: tuple(value.shape[1:]) for name, value in net.maps(x).items()}
     assert shapes == {
-        "conv1": (20, 140, 8), "conv2": (28, 140, 8), "conv3": (28, 140, 4), "conv4": (16, 70, 2)
-    }  # fmt: skip
+        "conv1": (20, 140, 8),
+        "conv2": (28, 140, 8),
+        "conv3": (28, 140, 4),
+        "conv4": (16, 70, 2),
+    }
     assert net.embed(x).shape == (3, 256)
     torch.testing.assert_close(net(x), net.head(net.embed(x)))
 
@@ -116,3 +127,8 @@ def test_taps_that_meet_only_padding_never_learn():
     idle = net.conv4.weight.grad.abs().sum((0, 1, 2)) == 0  # two frames: taps 0 and 4 see nothing
     assert idle.tolist() == [True, False, False, False, True]
     assert (net.conv3.weight.grad != 0).any((0, 1, 2)).all()
+
+
+def test_another_network_is_not_taken_for_a_tmsic():
+    with pytest.raises(TypeError, match="this network is a Linear"):
+        as_tmsic(torch.nn.Linear(1, 1))

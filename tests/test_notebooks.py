@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import os
 import re
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
+import yaml
 from nbformat import NotebookNode
 
-from asclib import book
+from tools import book
 
 CHAPTERS = book.chapters()
 HEADINGS = ("What you will learn", "Takeaways", "Exercises", "What is next")
@@ -38,6 +41,11 @@ def code(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def beside(page: Path, link: str) -> Path:
+    """The file that a page's relative link leads to."""
+    return Path(os.path.normpath(page.parent / link))
+
+
 def content(notebook: NotebookNode) -> list[tuple]:
     """What a pair must share."""
     return [
@@ -58,20 +66,54 @@ def output_texts(notebook: NotebookNode) -> str:
 
 
 def test_every_notebook_of_the_book_is_a_chapter_with_a_source() -> None:
-    found = {path.with_suffix(".py") for path in book.BOOK.glob("*.ipynb")}
-    assert found == set(CHAPTERS) == set(book.BOOK.glob("[0-9]*.py"))
+    for suffix in (".ipynb", ".py"):
+        found = [*book.BOOK.glob(f"*{suffix}"), *book.BOOK.glob(f"[a-z]*/*{suffix}")]
+        assert {path.with_suffix(".py") for path in found} == set(CHAPTERS)
 
 
-@pytest.mark.parametrize(
-    "page, row, first",
-    [("index.md", r"^\| (\d+) \| \[.*?\]\((\w+)\.ipynb\)", 1),
-     ("01_challenge.py", r"^# \| \[(\d+) .*?\]\((\w+)\.ipynb\)", 2)],
-)  # fmt: skip
-def test_lists_of_chapters_name_each_with_its_number(page: str, row: str, first: int) -> None:
-    listed = re.findall(row, (book.BOOK / page).read_text(), re.MULTILINE)
-    wanted = [path.stem for path in CHAPTERS[first - 1 :]]
-    assert listed == [(str(number), name) for number, name in enumerate(wanted, first)]
-    assert all(int(name[:2]) == int(number) for number, name in listed)
+def test_a_name_means_one_page_or_one_part() -> None:
+    """`--only` and links in prose go by these names, without a folder."""
+    names = [Path(page).name for page in book.pages()]
+    names += {path.parent.name for path in CHAPTERS}
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_first_page_lists_the_parts_and_their_chapters_in_order() -> None:
+    text = (book.BOOK / "index.md").read_text()
+    listed = re.findall(r"^\| (.*?) ?\| \[.*?\]\((\S+)\.ipynb\)", text, re.MULTILINE)
+    wanted = []
+    for part in yaml.safe_load((book.PROJECT / "_toc.yml").read_text())["parts"]:
+        files = [book.PROJECT / f"{chapter['file']}.py" for chapter in part["chapters"]]
+        captions = [part["caption"], *[""] * len(files)]
+        chapters = [path for path in files if path in CHAPTERS]
+        wanted += zip(captions, chapters, strict=False)
+    assert [(caption, book.BOOK / f"{name}.py") for caption, name in listed] == wanted
+
+
+def test_the_first_chapter_lists_the_others_in_order() -> None:
+    text = CHAPTERS[0].read_text()
+    listed = re.findall(r"^# \| \[.*?\]\((\S+)\.ipynb\)", text, re.MULTILINE)
+    assert [beside(CHAPTERS[0], f"{name}.py") for name in listed] == CHAPTERS[1:]
+
+
+def test_the_next_chapter_is_the_next_one() -> None:
+    """Where prose says so; a chapter put between two others is noticed here."""
+    link = r"\[[Tt]he\s+(?:# )?next\s+(?:# )?chapter\]\((\S+)\.ipynb\)"
+    for source, following in zip(CHAPTERS, [*CHAPTERS[1:], None], strict=True):
+        links = re.findall(link, source.read_text())
+        assert {beside(source, f"{name}.py") for name in links} <= {following}, source.stem
+
+
+def test_no_chapter_is_named_by_a_number(source: Path) -> None:
+    """Numbers are made when the pages are; one that is typed is wrong after the next chapter."""
+    assert re.findall(r"[Cc]hapters?\s+(?:# )?\[?\d+\b|\]\([^)]*\b\d\d_", source.read_text()) == []
+
+
+def test_the_opening_names_modules_of_the_library(notebook: NotebookNode) -> None:
+    opening = notebook.cells[0].source.split("**In the library**:")[1].split("\n\n")[0]
+    modules = re.findall(r"`([\w.]+)`", opening)
+    assert modules
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
 
 
 def test_the_pair_has_the_same_content(source: Path, notebook: NotebookNode) -> None:

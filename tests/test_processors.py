@@ -25,8 +25,7 @@ import sys
 import numpy as np, torch
 from asclib.features import LogMel
 from asclib.networks import TMSIC
-from asclib.settings import Training
-from asclib.training import Clips, train
+from asclib.training import Clips, Training, train
 
 noise = np.random.default_rng(0).standard_normal((64, 8_000))
 x = LogMel.tmsic()(torch.tensor(noise, dtype=torch.float32), sample_rate=8_000)
@@ -68,9 +67,12 @@ def test_the_same_processor_gives_the_same_weights(work, here) -> None:
 @pytest.mark.skipif(not SWITCHED, reason="no newer instructions that could be switched off")
 @pytest.mark.parametrize(
     "variable, changed",
-    [("MKL_CBWR", {"weights"}), ("OPENBLAS_CORETYPE", {"product"}),
-     ("NPY_DISABLE_CPU_FEATURES", {"order"})],
-)  # fmt: skip
+    [
+        ("MKL_CBWR", {"weights"}),
+        ("OPENBLAS_CORETYPE", {"product"}),
+        ("NPY_DISABLE_CPU_FEATURES", {"order"}),
+    ],
+)
 def test_each_variable_changes_what_the_chapters_would_see(work, here, variable, changed) -> None:
     """Else the chapters that run with it show nothing, and a fragile cell passes unseen."""
     older = work(**{variable: OLDER[variable]})

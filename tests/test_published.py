@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from asclib.complexity import complexity
-from asclib.published import load_keras
+from asclib.networks.published import load_keras
 
 CONVOLUTIONS = {
     "Conv-1": (7, 5, 1, 20),
@@ -86,9 +86,7 @@ def test_layers_are_ordered_by_number_and_axes_turned(tmp_path, first_norm, head
         logits = net(x.permute(0, 3, 1, 2))
     assert not net.training
     assert logits.shape == (4, classes)
-    torch.testing.assert_close(
-        logits, _keras_forward(weights, x, first_norm), rtol=1e-5, atol=1e-4
-    )
+    torch.testing.assert_close(logits, _keras_forward(weights, x, first_norm), rtol=1e-5, atol=1e-4)
 
 
 def test_weights_saved_without_the_model_load_too(tmp_path):

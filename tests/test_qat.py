@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,21 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from asclib import qat, training
-from asclib.experiment import Experiment
+from asclib.augmentation import SixFold
+from asclib.compression import Calibration, agreement, export, simulate
+from asclib.compression.qat import Aware, FakeQuantised, aware, fine_tuning, range_calibration
+from asclib.compression.quantization import quantize_weight, round_between
+from asclib.distillation import TECHNIQUES
+from asclib.litert import LiteRT
 from asclib.networks import TMSIC
-from asclib.qat import FakeQuantised
-from asclib.quantization import (
-    Calibration,
-    LiteRT,
-    agreement,
-    export,
-    quantize_weight,
-    round_between,
-    simulate,
-)
-from asclib.settings import Training
-from asclib.training import Clips, train
+from asclib.runs import Experiment, Lesson, build
+from asclib.training import Clips, Training, train
+from tests.data import PLAN, TINY, same_weights
 
 
 def _clips(number: int, seed: int) -> Clips:
@@ -65,8 +61,10 @@ def tuned(trained, calibration) -> SimpleNamespace:
 
 def test_before_training_it_is_the_simulation_of_the_file(trained, calibration):
     x = _clips(50, 4).x
-    aware, simulated = FakeQuantised(trained, calibration), simulate(trained, "full_int8",
-                                                                     calibration)  # fmt: skip
+    aware, simulated = (
+        FakeQuantised(trained, calibration),
+        simulate(trained, "full_int8", calibration),
+    )
     with torch.no_grad():
         torch.testing.assert_close(aware(x), simulated(x), rtol=0, atol=0)
         assert not torch.equal(aware(x), trained(x))
@@ -90,8 +88,9 @@ def test_ranges_and_weights_are_those_of_the_clips_and_the_moment(tuned, calibra
     x = calibration.clips
     assert net.ranges[0].tolist() == [float(x.min()), float(x.max())]
     with torch.no_grad():
-        map1 = F.conv2d(x, quantize_weight(first.detach()), net.graph.batch_norm_bias,
-                        padding="same").relu()  # fmt: skip
+        map1 = F.conv2d(
+            x, quantize_weight(first.detach()), net.graph.batch_norm_bias, padding="same"
+        ).relu()
     torch.testing.assert_close(net.ranges[1].float(), torch.stack(map1.aminmax()))
 
 
@@ -107,8 +106,10 @@ def test_in_training_ranges_follow_the_batches_as_moving_averages(trained, calib
     net.eval()
     assert not torch.equal(net.ranges, before)  # of the calibration clips again
     net(2 * x)
-    assert net.ranges[0].tolist() == [float(calibration.clips.min()),
-                                      float(calibration.clips.max())]  # fmt: skip
+    assert net.ranges[0].tolist() == [
+        float(calibration.clips.min()),
+        float(calibration.clips.max()),
+    ]
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -136,8 +137,10 @@ def test_the_gradient_of_a_kernel_is_that_at_its_rounded_value(bits):
     for name, index in (("0", 0), ("2", 2)):
         ours = aware.graph.get_submodule(name)
         assert plain[index].weight.grad.abs().max() > 0
-        for grad, expected in ((ours.weight.grad, plain[index].weight.grad),
-                               (ours.bias.grad, plain[index].bias.grad)):  # fmt: skip
+        for grad, expected in (
+            (ours.weight.grad, plain[index].weight.grad),
+            (ours.bias.grad, plain[index].bias.grad),
+        ):
             torch.testing.assert_close(grad, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -172,24 +175,22 @@ def test_the_control_rounds_nothing_and_leaves_the_network_as_it_was(trained, ca
 
 
 def test_the_same_seed_gives_the_same_weights_and_a_killed_run_goes_on(
-    trained, calibration, tmp_path, monkeypatch
+    trained, calibration, tmp_path
 ):
     plan, fit, validation = Training(2, 3e-4, batch_size=16), _clips(48, 1), _clips(20, 2)
     whole, again, resumed = (FakeQuantised(trained, calibration) for _ in range(3))
     for net in (whole, again):
         train(net, fit, validation, plan, seed=3)
-    real, epochs = training._epoch, []
+    batches = []
 
-    def killed(*arguments):
-        if epochs:
+    def killed(net, batch):
+        batches.append(batch)
+        if len(batches) == 5:  # the second of the second epoch
             raise KeyboardInterrupt
-        epochs.append(1)
-        return real(*arguments)
+        return F.cross_entropy(net(batch.x), batch.targets)
 
-    monkeypatch.setattr(training, "_epoch", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(resumed, fit, validation, plan, seed=3, folder=tmp_path)
-    monkeypatch.setattr(training, "_epoch", real)
+        train(resumed, fit, validation, plan, seed=3, folder=tmp_path, objective=killed)
     resumed = FakeQuantised(trained, calibration)
     train(resumed, fit, validation, plan, seed=3, folder=tmp_path)
     for name, value in whole.state_dict().items():
@@ -198,7 +199,77 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_goes_on(
 
 
 def test_the_schedule_is_cp_mobiles_in_proportion():
-    made = qat.plan(Experiment("tau"))
+    plan = Experiment("tau").profile.student
+    made = fine_tuning(plan)
     assert made.epochs == round(200 * 20 / 150)
     assert made.learning_rate == pytest.approx(1e-3 * 5e-5 / 9e-4)
-    assert qat.plan(Experiment("quick")).epochs == 2
+    assert replace(made, epochs=plan.epochs, learning_rate=plan.learning_rate) == plan
+    assert fine_tuning(Experiment("quick").profile.student).epochs == 2
+
+
+# ---- as runs ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fast(tiny_store) -> Experiment:
+    """A teacher without members' effort: what it says does not matter here."""
+    experiment = Experiment(TINY)
+    return replace(experiment, taught_by=experiment.student())
+
+
+def test_an_aware_student_is_what_fine_tuning_by_hand_gives(fast):
+    student = fast.student()
+    run = aware(student)
+    assert run.needs() == (student,) and run.plan == fine_tuning(PLAN)
+    assert isinstance(run.net(), FakeQuantised) and run.net().bits == 8
+    by_hand = FakeQuantised(student.net(), range_calibration(fast.data))
+    train(by_hand, fast.clips("fit"), fast.clips("validation"), fine_tuning(PLAN), seed=0)
+    assert same_weights(run.net(), by_hand)
+    assert len(run.history()) == 1  # its own epochs: the student's are the network's before it
+
+
+def test_aware_runs_are_found_again_and_equal_by_value(fast):
+    student = fast.student()
+    one, same = aware(student), aware(fast.student())
+    assert one == same and one is not same
+    build([one])
+    assert same.found() == one.folder()
+    runs = [
+        one,
+        aware(student, 4),
+        aware(student, None),
+        aware(student, plan=PLAN),
+        aware(replace(student, seed=1)),
+        aware(fast.taught("response")),
+        replace(one, network=Aware(student, clips=7)),
+    ]
+    assert len(set(runs)) == len(runs)
+
+
+def test_a_taught_student_is_fine_tuned_by_its_last_lesson_alone(fast):
+    student = fast.taught("rrs")
+    run = aware(student, 4)
+    assert run.lesson == Lesson(TECHNIQUES["rrs"][1:], fast.teacher()) and run.start is None
+    assert run.network == Aware(student, 4)
+    assert set(run.needs()) == {student, fast.teacher()}
+    assert run.history()["stage"].tolist() == [0]
+    both = replace(student, lesson=Lesson(TECHNIQUES["rrs"], fast.teacher()), start=None)
+    assert aware(both).lesson == run.lesson
+
+
+def test_a_student_whose_last_stage_compares_maps_is_refused(fast):
+    with pytest.raises(ValueError, match="last stage compares conv4, .* compares logits"):
+        aware(fast.taught("attention"))
+    assert aware(fast.taught("fitnets")).lesson.stages == TECHNIQUES["response"]
+
+
+def test_ranges_are_those_of_clips_as_they_are(fast):
+    """Of all devices, and without the views that a student learns from."""
+    table, clips = fast.table("fit"), fast.clips("fit")
+    chosen = range_calibration(fast.data, 12).clips
+    rows = [int((clips.x == one).flatten(1).all(1).nonzero()[0, 0]) for one in chosen]
+    assert len(set(rows)) == 12
+    assert len(set(table["device"].iloc[rows])) == table["device"].nunique()
+    viewed = replace(fast.data, views=SixFold())
+    assert torch.equal(range_calibration(viewed, 12).clips, chosen)
+    assert len(range_calibration(fast.data, 10**6).clips) == len(table)

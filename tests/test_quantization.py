@@ -12,23 +12,27 @@ import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from asclib import tflite
-from asclib.graph import inference_graph, operation_of
-from asclib.networks import TMSIC, count_parameters
-from asclib.quantization import (
+from asclib import compression, litert
+from asclib.compression import (
     KINDS,
-    RANGES,
-    WEIGHTED,
     Calibration,
-    LiteRT,
     agreement,
     calibration_rows,
-    correct_biases,
+    convert,
     export,
-    quantize_activation,
-    quantize_weight,
     simulate,
 )
+from asclib.compression.calibration import RANGES
+from asclib.compression.convert import RECIPES
+from asclib.compression.graph import inference_graph, operation_of
+from asclib.compression.quantization import (
+    WEIGHTED,
+    correct_biases,
+    quantize_activation,
+    quantize_weight,
+)
+from asclib.litert import LiteRT
+from asclib.networks import TMSIC, count_parameters
 from asclib.training import one_thread
 
 
@@ -105,8 +109,9 @@ def test_kernels_keep_their_sum_so_a_constant_picture_is_hardly_shifted():
     scale = weight.flatten(1).abs().amax(1) / 127
     nearest = (weight / scale.view(-1, 1, 1, 1)).round() * scale.view(-1, 1, 1, 1)
     x = torch.full((1, 1, 30, 30), -6.0)
-    exact, kept, rounded = (F.conv2d(x, w).mean((0, 2, 3)) for w in
-                            (weight, quantize_weight(weight), nearest))  # fmt: skip
+    exact, kept, rounded = (
+        F.conv2d(x, w).mean((0, 2, 3)) for w in (weight, quantize_weight(weight), nearest)
+    )
     assert ((kept - exact).abs() <= 6 * scale / 2 + 1e-4).all()
     assert (kept - exact).abs().mean() < (rounded - exact).abs().mean() / 2
 
@@ -190,7 +195,7 @@ def test_every_simulation_agrees_with_litert_and_with_float(kind, kinds, exporte
 
 def _tensors(path: Path) -> list[tuple[int, bool, int]]:
     """Type, whether constant, and number of values of each tensor in a file."""
-    model = tflite.read(path)
+    model = litert.read(path)
     return [
         (t.type, model.buffers[t.buffer].data is not None, int(np.prod(t.shape)))
         for t in model.subgraphs[0].tensors
@@ -211,7 +216,7 @@ def test_kinds_store_what_their_names_say(kinds):
     half = _tensors(kinds["float16"].path)
     assert sum(n for kind, _, n in half if kind == types.FLOAT16) >= kernels
     for made in kinds.values():
-        assert not any(t.name for t in tflite.read(made.path).subgraphs[0].tensors)
+        assert not any(t.name for t in litert.read(made.path).subgraphs[0].tensors)
     sizes = {kind: made.path.stat().st_size for kind, made in kinds.items()}
     assert sizes["full_int8"] < 70_000 < sizes["float16"] < 2 * 70_000
 
@@ -263,8 +268,10 @@ def test_calibrated_ranges_equal_the_quantisers_own_updates():
     from ai_edge_quantizer.utils import qsv_utils
 
     values = torch.randn(30, 500, generator=torch.Generator().manual_seed(0)) * 3 + 1
-    for method, update in (("min_max", qsv_utils.min_max_update),
-                           ("moving_average", qsv_utils.moving_average_update)):  # fmt: skip
+    for method, update in (
+        ("min_max", qsv_utils.min_max_update),
+        ("moving_average", qsv_utils.moving_average_update),
+    ):
         state = {}
         for clip in values.numpy():
             state = update(state, {"min": clip.min(), "max": clip.max()})
@@ -280,8 +287,10 @@ def test_calibration_clips_are_training_clips_spread_evenly_over_devices():
     rows = calibration_rows(table, 15)
     counts = table["device"].iloc[rows].value_counts()
     assert counts.to_dict() == {"a": 6, "b": 5, "s1": 4} or counts.to_dict() == {
-        "a": 5, "b": 6, "s1": 4,
-    }  # fmt: skip
+        "a": 5,
+        "b": 6,
+        "s1": 4,
+    }
     assert len(set(rows)) == 15
     assert set(table["device"].iloc[calibration_rows(table, 3)]) == {"a", "b", "s1"}
     np.testing.assert_array_equal(calibration_rows(table, 9), rows[:9])
@@ -389,6 +398,10 @@ def test_litert_refuses_what_is_no_model(tmp_path):
         LiteRT(tmp_path / "missing.tflite")
 
 
+def test_there_is_a_recipe_of_the_quantiser_for_each_kind():
+    assert tuple(RECIPES) == KINDS
+
+
 def test_unknown_kind_is_refused_with_the_kinds_there_are(tmp_path):
     with pytest.raises(ValueError, match="unknown kind 'int3'; there is 'dynamic_range', 'weight"):
         export(TMSIC(), tmp_path / "net.tflite", kind="int3")
@@ -403,7 +416,7 @@ def test_a_failing_conversion_surfaces_its_message_and_prints_nothing(tmp_path, 
     def no_graph(program: torch.export.ExportedProgram, path: Path) -> None:
         path.write_bytes(b"no graph")
 
-    monkeypatch.setattr(tflite.torch.export, "save", no_graph)
+    monkeypatch.setattr(convert.torch.export, "save", no_graph)
     with pytest.raises(RuntimeError, match="could not be converted.*not a zip file"):
         export(TMSIC(), tmp_path / "net.tflite")
     assert not (tmp_path / "net.tflite").exists()
@@ -416,3 +429,15 @@ def test_agreement_is_the_share_of_equal_answers():
     assert agreement(a, b) == 0.75
     with pytest.raises(ValueError, match="one shape"):
         agreement(a, b[:2])
+
+
+def test_a_file_is_converted_once_and_again_when_a_weight_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    net = TMSIC().eval()
+    file = compression.exported(net)
+    written = file.stat().st_mtime_ns
+    assert compression.exported(net) == file and file.stat().st_mtime_ns == written
+    with torch.no_grad():
+        net.head.bias[0] += 1
+    assert compression.exported(net) != file
+    assert compression.exported(net, "float16") != compression.exported(net)

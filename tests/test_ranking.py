@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asclib import plotting
-from asclib.ranking import Ranking, groups, holm, paired_test, rank
+from asclib.evaluation import Ranking, groups, holm, paired_test, rank
 
 
 def test_holm_by_hand():

@@ -15,12 +15,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from asclib import store
+from asclib.compression.pruning import Narrowed
 from asclib.distillation import Answers, Stage, losses
 from asclib.networks import TMSIC
 from asclib.runs import Data, Lesson, Run, build
-from asclib.settings import Training
+from asclib.training import Training
 
 PLAN = Training(epochs=1, batch_size=8, schedule="constant", learning_rate=1e-3)
 
@@ -32,8 +34,15 @@ def data(tmp_path_factory):
         patch.setenv("ASCLIB_STORE", str(tmp_path_factory.mktemp("store")))
         x = torch.randn(40, 1, 140, 8, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(40) % 2
-        yield Data.of(x[:24], labels[:24], x[24:32], labels[24:32], x[32:], labels[32:],
-                      classes=("dog", "siren"))  # fmt: skip
+        yield Data.of(
+            x[:24],
+            labels[:24],
+            x[24:32],
+            labels[24:32],
+            x[32:],
+            labels[32:],
+            classes=("dog", "siren"),
+        )
 
 
 def two(**options) -> partial:
@@ -87,12 +96,19 @@ def test_labels_that_do_not_fit_are_refused(labels, problem) -> None:
         Data.of(x, torch.tensor(labels), x, right, classes=("dog", "siren"))
 
 
+def test_a_test_without_its_labels_is_refused() -> None:
+    x, labels = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+    with pytest.raises(ValueError, match="test: inputs and labels belong together"):
+        Data.of(x, labels, x, labels, x_test=x, classes=("dog", "siren"))
+
+
 def test_a_run_goes_on_from_another_and_shows_the_epochs_of_both(data) -> None:
     first = Run(two(), data, PLAN)
     second = replace(first, start=first, seed=5)
     assert second.needs() == (first,)
     assert len(second.history()) == 2
-    assert second.seconds() > first.seconds()
+    own = json.loads((second.folder() / "wall.json").read_text())["seconds"]
+    assert second.seconds() == first.seconds() + own
     assert not torch.equal(second.net().head.weight, first.net().head.weight)
 
 
@@ -114,6 +130,46 @@ def test_each_lesson_has_its_own_teacher(data) -> None:
     build(both)
     assert not torch.equal(both[0].net().head.weight, both[1].net().head.weight)
     assert both[0].history()["stage"].tolist() == [0, 1]
+
+
+class Seen(nn.Module):
+    """A network that keeps the last batch that it was trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(8, 2)
+        self.register_buffer("last", torch.zeros(8, 8))
+
+    def forward(self, x):
+        x = x[:, 0, 0]
+        if self.training:
+            self.last.copy_(x)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("first", ["labels", "teacher"])
+@pytest.mark.parametrize("then", ["labels", "teacher"])
+def test_what_goes_on_from_another_run_shows_clips_in_another_order(data, first, then) -> None:
+    """Also a lesson after labels, which are no stage."""
+    stage = Stage(losses.response, weight=1.0, hard=0.5, arguments={"temperature": 2.0})
+    lesson = Lesson((stage,), Run(Seen, data, PLAN, seed=3))
+    one = Run(Seen, data, PLAN, lesson=lesson if first == "teacher" else None)
+    alone = Run(Seen, data, PLAN, lesson=lesson if then == "teacher" else None)
+    after = replace(alone, start=one)
+    assert torch.equal(one.net().last, alone.net().last)  # the same seed, the same order
+    assert not torch.equal(after.net().last, one.net().last)
+    third = replace(alone, start=after)
+    orders = {tuple(run.net().last.flatten().tolist()) for run in (one, after, third)}
+    assert len(orders) == 3
+
+
+def test_a_run_is_named_in_a_line(data) -> None:
+    stage = Stage(losses.response, weight=1.0, hard=0.0, arguments={"temperature": 1.0})
+    teacher = Run(two(), data, PLAN, seed=3)
+    run = Run(two(), data, PLAN, 7, Lesson((stage,), teacher))
+    assert repr(run) == f"Run(TMSIC, 1 epochs, seed 7, {run.store_key})"
+    assert repr(Run(Narrowed(run, (4, 4, 4, 4)), data, PLAN)).startswith("Run(Narrowed, 1 epochs")
+    assert len(repr(run)) < 60
 
 
 def test_only_looking_trains_nothing(data, monkeypatch) -> None:
@@ -211,9 +267,12 @@ def script(tmp_path):
         path.write_text(textwrap.dedent(text).format(scale=scale))
         environment = os.environ | {"ASCLIB_STORE": str(tmp_path / "store")}
         done = subprocess.run(
-            [sys.executable, str(path)], env=environment | {"PYTHONPATH": str(store.PROJECT)},
-            cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
+            [sys.executable, str(path)],
+            env=environment | {"PYTHONPATH": str(store.PROJECT)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
-from asclib import keys, store
+from asclib import keys, progress, store
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +102,7 @@ def test_a_killed_build_is_never_used(folder):
     process.wait()
     assert not [path for path in store.root().iterdir() if path.suffix == "" and path.is_dir()]
     rebuilt = start(log, 0).communicate(timeout=60)[0].strip()
-    assert open(f"{rebuilt}/text").read() == "whole"
+    assert Path(rebuilt, "text").read_text() == "whole"
     assert log.read_text() == "built\nbuilt\n"
 
 
@@ -115,13 +116,13 @@ def test_write_atomic_replaces_the_whole_file(folder):
 
 def test_progress_goes_to_the_named_file_and_not_to_stdout(folder, monkeypatch, capsys):
     monkeypatch.setenv("ASCLIB_PROGRESS", str(folder / "bars"))
-    assert list(store.progress(range(3), label="loop")) == [0, 1, 2]
+    assert list(progress.progress(range(3), label="loop")) == [0, 1, 2]
     assert capsys.readouterr().out == ""
     assert "loop" in (folder / "bars").read_text()
 
 
 def test_results_that_are_missing_say_how_to_make_them():
-    with pytest.raises(FileNotFoundError, match="python -m asclib.study"):
+    with pytest.raises(FileNotFoundError, match="python -m studies"):
         store.results("no_such_results")
 
 
@@ -132,7 +133,7 @@ def test_libraries_and_processor_are_part_of_the_key_unless_the_bytes_are_the_sa
         return [store.artefact("thing", {}, write("x"), anywhere=sure) for sure in (False, True)]
 
     before = both()
-    monkeypatch.setattr(keys, "libraries", lambda: {"torch": "0"})
+    monkeypatch.setattr(keys, "libraries", lambda names: {"torch": "0"})
     upgraded = both()
     monkeypatch.setattr(keys, "processor", lambda: {"device": "another"})
     moved = both()

@@ -14,18 +14,12 @@ import pandas as pd
 import pytest
 import soundfile
 
-from asclib import soundscapes, store
-from asclib.settings import DEVICES, SCENES, SEEN_DEVICES, UNSEEN_DEVICES, CorpusSize
-from asclib.synthesis import (
-    SUBSETS,
-    Recording,
-    capture,
-    layout,
-    record,
-    render,
-    subset,
-    wav,
-)
+from asclib import store
+from asclib.challenge import DEVICES, SCENES, SEEN_DEVICES, UNSEEN_DEVICES
+from asclib.corpus.embedded import CorpusSize, scenes
+from asclib.corpus.embedded.devices import capture, wav
+from asclib.corpus.embedded.layout import SUBSETS, Recording, layout, subset
+from asclib.corpus.embedded.render import record, render
 from tests.processors import NUMPY, OLDER
 
 SMALLEST = CorpusSize(90, 180, seed=3)
@@ -72,9 +66,12 @@ def test_tables_have_the_columns_of_tau_and_agree_with_the_file_names(folder, me
     assert (meta.source_label == meta.device).all()
     labelled, files = ["filename", "scene_label"], ["filename"]
     for name, expected in [
-        ("fold1_train", labelled), ("fold1_test", files), ("fold1_evaluate", labelled),
-        ("test", labelled), *((f"split{percent}", labelled) for percent in SUBSETS),
-    ]:  # fmt: skip
+        ("fold1_train", labelled),
+        ("fold1_test", files),
+        ("fold1_evaluate", labelled),
+        ("test", labelled),
+        *((f"split{percent}", labelled) for percent in SUBSETS),
+    ]:
         assert list(setup_table(folder, name).columns) == expected
     train, test = setup_table(folder, "fold1_train"), setup_table(folder, "fold1_test")
     assert sorted([*train.filename, *test.filename]) == sorted(meta.filename)
@@ -136,7 +133,8 @@ def test_too_small_a_corpus_is_refused_with_the_smallest_size():
 def test_the_bytes_depend_neither_on_the_processor_nor_on_the_workers(folder, tmp_path):
     program = (
         "import sys, numpy as np; from pathlib import Path;"
-        "from asclib.settings import CorpusSize; from asclib.synthesis import render;"
+        "from asclib.corpus.embedded import CorpusSize;"
+        "from asclib.corpus.embedded.render import render;"
         "has = np._core._multiarray_umath.__cpu_features__;"
         f"assert not any(has[name] for name in {NUMPY!r});"
         f"render(Path(sys.argv[1]), {SMALLEST!r}, workers=1)"
@@ -165,16 +163,29 @@ def test_a_rerun_after_a_kill_completes_the_corpus_and_leaves_finished_clips(fol
 
 def test_another_seed_gives_other_sounds_and_the_same_seed_the_same():
     event = ("park", "paris", 400, 0, 1)
-    first, again = soundscapes.render(0, *event), soundscapes.render(0, *event)
+    first, again = scenes.render(0, *event), scenes.render(0, *event)
     assert np.array_equal(first, again)
-    assert abs(np.corrcoef(first, soundscapes.render(1, *event))[0, 1]) < 0.5
+    assert abs(np.corrcoef(first, scenes.render(1, *event))[0, 1]) < 0.5
+
+
+def test_no_scene_is_known_by_its_level_above_2_khz_alone():
+    levels = {scene: [] for scene in SCENES}
+    for one in layout(QUICK):
+        if one.split == "train" and len(levels[one.scene]) < 20:
+            sound = scenes.render(0, one.scene, one.city, one.location, one.segment, 1)
+            power = np.abs(np.fft.rfft(sound)) ** 2  # bins of 1 Hz
+            levels[one.scene].append(np.log(power[2000:4000]).mean())
+    for scene, own in levels.items():
+        others = np.concatenate([levels[other] for other in SCENES if other != scene])
+        louder = np.mean(np.array(own)[:, None] > others)  # the area under the ROC curve
+        assert 0.1 < louder < 0.9, f"{scene} {louder:.2f}"
 
 
 def test_every_clip_is_heard_and_none_is_clipped(folder, meta):
     for name in meta.filename:
         x, _ = soundfile.read(folder / name)
         assert np.isfinite(x).all()
-        assert 1e-3 < np.sqrt(np.mean(x**2)) and np.abs(x).max() < 1
+        assert np.sqrt(np.mean(x**2)) > 1e-3 and np.abs(x).max() < 1
 
 
 def test_samples_lie_on_the_16_bit_grid_and_survive_the_24_bit_file(tmp_path):
@@ -216,10 +227,10 @@ def test_parallel_devices_record_the_same_event(folder, meta):
 
 
 def test_each_device_colours_the_same_sound_in_its_own_way():
-    sound = soundscapes.render(0, "airport", "paris", 0, 0, 1)
+    sound = scenes.render(0, "airport", "paris", 0, 0, 1)
     spectra = {}
     for name in DEVICES:
-        x = capture(sound, name, soundscapes.generator("noise"), -26.0) / 32767
+        x = capture(sound, name, scenes.generator("noise"), -26.0) / 32767
         bands = np.abs(np.fft.rfft(x))[100:4000].reshape(30, -1)
         spectra[name] = 20 * np.log10(np.sqrt((bands**2).mean(axis=1)))
     for name in DEVICES:

@@ -9,14 +9,18 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from test_experiment import TINY
 
-from asclib import settings, store, training
+from asclib import features as heard
+from asclib import store, training
+from asclib.augmentation import Copies
+from asclib.challenge import task
 from asclib.complexity import complexity
 from asclib.corpus import Corpus
-from asclib.experiment import Experiment
+from asclib.corpus.embedded import CorpusSize
 from asclib.features import LogMel
 from asclib.networks import TMSIC
+from asclib.runs import Experiment
+from asclib.runs import run as trained
 from asclib.tuning import (
     Architecture,
     Configuration,
@@ -32,6 +36,7 @@ from asclib.tuning import (
 )
 from asclib.tuning import search as tuning_search
 from asclib.tuning.__main__ import main
+from tests.data import TINY
 
 EFFORT = Effort(trials=5, epochs=3, clips=40)
 
@@ -174,19 +179,19 @@ def test_empty_filters_are_counted_and_refused():
 
 def test_features_of_a_configuration_are_computed_once_and_joined(experiment, monkeypatch):
     point, table = Configuration(8000, 512, 75, 20), experiment.table("validation").iloc[::3]
-    first = features.clips(experiment, point, table)
+    first = features.clips(experiment.data, point, table)
     assert first.x.shape == (len(table), 1, 20, 8000 // 384 + 1)
     wave, _ = librosa.load(experiment.corpus.root / table["filename"].iloc[2], sr=None)
     assert torch.equal(first.x[2], point.log_mel()(wave[None])[0])
     monkeypatch.setattr(LogMel, "forward", None)
-    again = features.clips(experiment, point, table)
+    again = features.clips(experiment.data, point, table)
     assert torch.equal(again.x, first.x)
     assert again.identifiers.tolist() == table["identifier"].tolist()
 
 
 def test_the_authors_configuration_gives_the_clips_of_the_experiment(experiment):
     table = experiment.table("validation")
-    ours = features.clips(experiment, Configuration(), table)
+    ours = features.clips(experiment.data, Configuration(), table)
     assert torch.equal(ours.x, experiment.clips("validation").x)
     assert torch.equal(ours.labels, experiment.clips("validation").labels)
 
@@ -209,7 +214,7 @@ def test_both_searches_give_a_clip_its_own_label(experiment, kind):
     table = search.tables()[0].set_index("identifier")
     fit, validation = search.clips(search.start)
     assert fit.identifiers.tolist() == table.index.tolist()
-    scenes = [settings.SCENES[k] for k in fit.labels]
+    scenes = [task.SCENES[k] for k in fit.labels]
     assert scenes == table["scene"].tolist()
     assert validation.x.shape == (len(experiment.table("validation")), 1, 140, 8)
 
@@ -267,10 +272,13 @@ def test_a_finished_trial_leaves_its_network(experiment, studies):
     [
         ("features", Configuration(8000, 256, 50, 260), "of 260 mel filters are empty"),
         ("features", Configuration(44100, 2048, 25, 300), "MACs, 30,000,000 allowed"),
-        ("architecture", Architecture((32, 48, 64, 32), ((7, 7),) * 4, ((2, 2),) * 2),
-         "parameters, 128,000 allowed"),
+        (
+            "architecture",
+            Architecture((32, 48, 64, 32), ((7, 7),) * 4, ((2, 2),) * 2),
+            "parameters, 128,000 allowed",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_pruned_with_the_reason_and_not_trained(
     experiment, tmp_path, monkeypatch, kind, point, reason
 ):
@@ -326,21 +334,44 @@ def test_other_settings_are_another_study_in_the_same_storage(experiment, tmp_pa
     assert open_study(more, url).study_name == searches[0].name()
 
 
+def test_what_a_search_hears_and_with_which_code_makes_the_study_and_its_networks(experiment):
+    search = Search("architecture", experiment, EFFORT)
+    assert search.settings()["data"] == experiment.data.store_key
+    other = Search("architecture", Experiment(replace(TINY, corpus=CorpusSize(120, 190))), EFFORT)
+    point = Architecture((4, 4, 4, 0), dense=32)
+    net = search.network(point)()
+    assert search.trained(point, leave=net) is not None
+    assert search.name() != other.name() and other.trained(point) is None
+    versions = {"features": heard.VERSION, "training": trained.VERSION}
+    assert search.settings()["versions"] == versions
+
+
+def test_clips_with_several_views_are_searched_in_one(experiment):
+    many = Experiment(replace(TINY, views=Copies(lambda x, rate, rng: x / 2)))
+    assert many.data != experiment.data
+    plain, search = (Search("architecture", one, EFFORT) for one in (experiment, many))
+    for ours, theirs in zip(search.clips(search.start), plain.clips(plain.start), strict=True):
+        assert ours.identifiers.tolist() == theirs.identifiers.tolist()
+        assert torch.equal(ours.x, theirs.x)
+
+
 def test_an_unknown_search_names_the_known_ones(experiment):
     with pytest.raises(ValueError, match="features, architecture"):
         Search("weights", experiment, EFFORT)
 
 
 def test_the_command_is_a_worker_that_goes_on(experiment, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(settings.PROFILES, "tiny", TINY)
     monkeypatch.setenv("ASCLIB_PROGRESS", "/dev/null")
     url = str(tmp_path / "folder" / "journal")
-    common = ["features", "--storage", url, "--profile", "tiny", "--effort", "quick"]
-    main([*common, "--trials", "1"])
-    main([*common, "--trials", "2"])
+    common = ["features", "--storage", url, "--effort", "quick", "--epochs", "1", "--clips", "40"]
+    main([*common, "--trials", "1"], TINY)
+    main([*common, "--trials", "2"], TINY)
+    asked = Search("features", experiment, Effort(trials=2, epochs=1, clips=40))
+    assert len(open_study(asked, url).trials) == 2
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["trial 0", "trial 1"]
-    main([*common[:1], *common[3:], "--trials", "1"])  # without a storage: a journal in the store
+    without = [*common[:1], *common[3:]]  # a storage: the journal is in the store then
+    main([*without, "--trials", "1"], TINY)
     (journal,) = store.root().glob("features-*.journal")
     assert json.loads(journal.read_text().splitlines()[0])
     with pytest.raises(SystemExit):

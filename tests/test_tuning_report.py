@@ -7,11 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from test_experiment import TINY
 
-from asclib import settings
-from asclib.experiment import Experiment
-from asclib.tuning import EFFORTS, Architecture, Effort, Search, architecture, figures, report, work
+from asclib.runs import Experiment
+from asclib.tuning import Architecture, Effort, Search, architecture, figures, report, work
+from tests.data import TINY
 
 EFFORT = Effort(trials=8, epochs=1, clips=40)  # one epoch: no trial is behind
 
@@ -20,8 +19,6 @@ EFFORT = Effort(trials=8, epochs=1, clips=40)  # one epoch: no trial is behind
 def finished(tiny_store, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASCLIB_PROGRESS", "/dev/null")
-        patch.setitem(settings.PROFILES, "tiny", TINY)
-        patch.setitem(EFFORTS, "one", EFFORT)
         url = str(tmp_path_factory.mktemp("study") / "journal")
         search = Search("architecture", Experiment(TINY), EFFORT)
         study = work(search, url)
@@ -43,16 +40,23 @@ def test_the_table_has_every_trial_and_every_parameter(finished):
 
 def test_the_front_is_what_no_other_beats():
     random = np.random.default_rng(0)
-    trials = pd.DataFrame({
-        "macs": random.integers(1, 20, 60), "accuracy": random.integers(1, 20, 60) / 20,
-        "outcome": random.choice(["finished", "behind"], 60),
-    })  # fmt: skip
+    trials = pd.DataFrame(
+        {
+            "macs": random.integers(1, 20, 60),
+            "accuracy": random.integers(1, 20, 60) / 20,
+            "outcome": random.choice(["finished", "behind"], 60),
+        }
+    )
     done = trials[trials["outcome"] == "finished"]
     undominated = {
-        (row.macs, row.accuracy) for row in done.itertuples()
-        if not ((done["macs"] <= row.macs) & (done["accuracy"] >= row.accuracy)
-                & ((done["macs"] < row.macs) | (done["accuracy"] > row.accuracy))).any()
-    }  # fmt: skip
+        (row.macs, row.accuracy)
+        for row in done.itertuples()
+        if not (
+            (done["macs"] <= row.macs)
+            & (done["accuracy"] >= row.accuracy)
+            & ((done["macs"] < row.macs) | (done["accuracy"] > row.accuracy))
+        ).any()
+    }
     found = report.front(trials)
     assert set(zip(found["macs"], found["accuracy"], strict=True)) == undominated
     assert len(found) == len(undominated)
@@ -60,8 +64,9 @@ def test_the_front_is_what_no_other_beats():
 
 def test_macro_accuracy_of_many_networks_at_once():
     hits = np.array([[1, 0, 1, 1], [0, 0, 1, 0]], bool)
-    labels, rows = np.array([0, 0, 1, 2]), np.array([True, True, True, False])
-    np.testing.assert_allclose(report._macro(hits, labels, rows), [0.75, 0.5])
+    labels = np.array([0, 0, 1, 2])
+    np.testing.assert_allclose(report._macro(hits, labels), [2.5 / 3, 1 / 3])
+    np.testing.assert_allclose(report._macro(hits[:, :3], labels[:3]), [0.75, 0.5])
 
 
 def test_what_the_test_split_would_claim_exceeds_what_is_kept(finished):
@@ -92,12 +97,11 @@ def test_the_authors_against_themselves_differ_by_nothing(finished):
         assert found[split]["difference"]["accuracy_per_seed"] == [0, 0]
 
 
-def test_the_command_writes_what_it_found(finished, tmp_path, monkeypatch):
-    search, study, url = finished
-    monkeypatch.setattr(report, "SEEDS", (0, 1))
+def test_the_command_writes_what_it_found(finished, tmp_path):
+    _, study, url = finished
     output = tmp_path / "results" / "found.json"
-    main = ["architecture", "--storage", url, "--profile", "tiny", "--effort", "one"]
-    report.main([*main, "--output", str(output)])
+    main = ["architecture", "--storage", url, "--epochs", "1", "--clips", "40"]
+    report.main([*main, "--seeds", "0", "1", "--output", str(output)], TINY)
     found = json.loads(output.read_text())
     assert len(found["trials"]) == 8 and sum(found["outcomes"].values()) == 8
     assert found["best"]["number"] == study.best_trial.number
@@ -105,7 +109,7 @@ def test_the_command_writes_what_it_found(finished, tmp_path, monkeypatch):
     assert found["versions"]["optuna"] and found["settings"]["plan"]["batch_size"] == 16
     assert sum(found["importance"].values()) == pytest.approx(1, abs=1e-3)
     with pytest.raises(SystemExit):
-        report.main([*main[:2], str(tmp_path / "empty"), *main[3:]])
+        report.main([*main[:2], str(tmp_path / "empty"), *main[3:]], TINY)
 
 
 def test_the_best_point_is_that_of_the_best_trial(finished):

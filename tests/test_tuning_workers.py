@@ -14,25 +14,27 @@ import psycopg
 import pytest
 from distributed import Client, LocalCluster
 from optuna.trial import TrialState
-from test_experiment import TINY
 
-from asclib.experiment import Experiment
-from asclib.tuning import Effort, Search, open_study, run, search, work
+from asclib.runs import Experiment
+from asclib.store import PROJECT
+from asclib.tuning import Effort, Search, open_study, run, work
 from asclib.tuning.lost import repeat_lost
 from tests import database
+from tests.data import TINY
 
 EFFORT = Effort(trials=8, epochs=2, clips=40)
 WORKER = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from test_tuning_workers import tiny_search
-from asclib.tuning import work
-work(tiny_search(), sys.argv[2], say=lambda line: print(line, flush=True))
+from asclib.runs import Experiment
+from asclib.tuning import Effort, Search, work
+from tests.data import TINY
+search = Search("architecture", Experiment(TINY), Effort(trials=8, epochs=2, clips=40))
+work(search, sys.argv[1], say=lambda line: print(line, flush=True))
 """
 
 
 def tiny_search() -> Search:
-    """What the workers of these tests search, also those in other processes."""
+    """What the workers of these tests search; WORKER says it again for other processes."""
     return Search("architecture", Experiment(TINY), EFFORT)
 
 
@@ -70,9 +72,12 @@ def connect(url: str) -> psycopg.Connection:
 
 def start(url: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(Path(__file__).parent), url],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", WORKER, url],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def numbers(lines: str) -> list[int]:
@@ -105,7 +110,7 @@ def test_two_processes_share_one_study(url):
     assert sorted(first + second) == [trial.number for trial in counted(study)]
 
 
-def test_a_killed_study_goes_on_with_every_finished_trial(url, monkeypatch):
+def test_a_killed_study_goes_on_with_every_finished_trial(url):
     worker, seen = start(url), None
     deadline = time.monotonic() + 120
     while seen is None:
@@ -120,7 +125,7 @@ def test_a_killed_study_goes_on_with_every_finished_trial(url, monkeypatch):
     finished = [trial for trial in seen if trial.state.is_finished()]
     cut_off = [trial for trial in seen if trial.state == TrialState.RUNNING]
     # The kill may have come before a new trial said whose it is; no other worker can be meant here.
-    monkeypatch.setattr("asclib.tuning.lost.UNKNOWN", 0)
+    repeat_lost(open_study(tiny_search(), url), unknown=0)
     study = work(tiny_search(), url)
     assert_complete(study)
     assert study.trials[: len(finished)] == finished
@@ -130,8 +135,9 @@ def test_a_killed_study_goes_on_with_every_finished_trial(url, monkeypatch):
             continue  # it had not begun, so there is nothing to repeat
         (again,) = [t for t in study.trials if t.user_attrs.get("repeats") == lost.number]
         assert lost.params.items() <= again.params.items() and again.state in (
-            TrialState.COMPLETE, TrialState.PRUNED
-        )  # fmt: skip
+            TrialState.COMPLETE,
+            TrialState.PRUNED,
+        )
 
 
 def _begun(url: str) -> bool:
@@ -143,19 +149,17 @@ def _begun(url: str) -> bool:
     return row != (None,)
 
 
-def test_a_silent_worker_of_another_machine_is_noticed_in_a_database(tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "HEARTBEAT", 1)
-    monkeypatch.setattr(search, "GRACE", 2)
+def test_a_silent_worker_of_another_machine_is_noticed_in_a_database(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
-    study = open_study(tiny_search(), url)
+    study = open_study(tiny_search(), url, heartbeat=1)
     with pytest.warns(UserWarning, match="Heartbeat"):  # given by hand here
         trial = study.ask()
     trial.set_user_attr("worker", "elsewhere 1 0")
     trial.suggest_int("filters1", 4, 32, step=4)
     study._storage.record_heartbeat(trial._trial_id)
-    time.sleep(3)
-    study = work(replace_trials(1), url)
-    assert [t.state.name for t in study.trials][0] == "FAIL"
+    time.sleep(5)
+    study = work(replace_trials(1), url, heartbeat=1)
+    assert study.trials[0].state.name == "FAIL"
     assert study.trials[1].user_attrs["repeats"] == 0
     assert study.trials[1].params["filters1"] == trial.params["filters1"]
 
@@ -165,7 +169,7 @@ def test_a_running_trial_of_another_machine_is_left_alone_in_a_journal(tmp_path)
     trial = open_study(tiny_search(), url).ask()
     trial.set_user_attr("worker", "elsewhere 1 0")
     study = work(replace_trials(2), url)
-    assert [t.state.name for t in study.trials][0] == "RUNNING"
+    assert study.trials[0].state.name == "RUNNING"
     assert len(study.trials) == 2
 
 

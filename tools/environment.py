@@ -1,7 +1,8 @@
-"""Create .venv from requirements.lock, or resolve requirements.in into a new lock.
+"""Create .venv from requirements.lock, or resolve pyproject.toml's requirements into a new lock.
 
 Standard library only: it runs before anything is installed. Called by the Makefile as
-`python3.11 tools/environment.py install` and `... lock [--upgrade]`.
+`python tools/environment.py install` and `... lock [--upgrade]`. Linux and macOS (on Windows,
+inside WSL: the .tflite converter has no Windows build).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import argparse
 import fcntl
 import hashlib
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,10 +22,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
-REQUIREMENTS = ROOT / "requirements.in"
 PYPROJECT = ROOT / "pyproject.toml"
 CONDA = ROOT / "environment.yml"
 STAMP = VENV / "asclib-ready"
+
+# The Pythons that can run the book, and the one whose resolution is the lock: what an old Python
+# needs a newer one installs as well, but not the other way round.
+PYTHONS = ((3, 11), (3, 12), (3, 13))
+LOCKING = PYTHONS[0]
+# What PyPI's torch brings on Linux alone; in the lock it would stop a Mac.
+GPU = ("cuda-", "nvidia-", "triton")
 
 # librosa's mel filters compile for half a minute, and matplotlib lists the fonts, on first use.
 WARM_UP = """
@@ -93,42 +99,81 @@ def install() -> None:
         STAMP.write_text(fingerprint())
 
 
+def wanted() -> list[str]:
+    """Every requirement in pyproject.toml: the package's, its extras', the build's.
+
+    Without the extra `energy`, which is not in the lock.
+    """
+    content = tomllib.loads(PYPROJECT.read_text())
+    extras = content["project"]["optional-dependencies"]
+    return [
+        *content["project"]["dependencies"],
+        *(line for name, extra in extras.items() if name != "energy" for line in extra),
+        *content["build-system"]["requires"],
+    ]
+
+
 def resolve(upgrade: bool) -> dict[str, str]:
-    """Names and versions that satisfy requirements.in, as pip resolves them.
+    """Names and versions that satisfy pyproject.toml, as pip resolves them.
 
     Versions in the present lock are kept unless `upgrade`; nothing is installed.
     """
-    torch = re.search(r"^torch==\S+", REQUIREMENTS.read_text(), re.MULTILINE).group()
-    build = tomllib.loads(PYPROJECT.read_text())["build-system"]["requires"]
     keep = [] if upgrade or not LOCK.exists() else ["-c", str(LOCK)]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        python("-m", "pip", "--disable-pip-version-check", "install", "--dry-run",
-               "--ignore-installed", "--report", str(report), *keep,
-               "-r", str(REQUIREMENTS), torch, *build)
+        python(
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--report",
+            str(report),
+            *keep,
+            *wanted(),
+        )
         found = [item["metadata"] for item in json.loads(report.read_text())["install"]]
     # A wheel built for the CPU says so after a plus sign; a reader's may say something else.
-    return {item["name"]: item["version"].split("+")[0] for item in found}
+    return {
+        item["name"]: item["version"].split("+")[0]
+        for item in found
+        if not item["name"].startswith(GPU)
+    }
 
 
 def lock(upgrade: bool) -> None:
-    """Write requirements.lock and environment.yml from requirements.in."""
+    """Write requirements.lock and environment.yml from pyproject.toml."""
+    if sys.version_info[:2] != LOCKING:
+        sys.exit("The lock is resolved with Python 3.11, and this is " + sys.version.split()[0])
     install()
     versions = resolve(upgrade)
     pins = [f"{name}=={versions[name]}" for name in sorted(versions, key=str.lower)]
     LOCK.write_text("\n".join(pins) + "\n")
-    CONDA.write_text("\n".join([
-        "# For conda users; `make lock` writes it. Plain `make` needs only Python 3.11.",
-        "name: asclib", "channels:", "  - conda-forge", "dependencies:", "  - python=3.11",
-        "  - pip", "  - pip:", *(f"    - {pin}" for pin in pins), "    - -e .",
-    ]) + "\n")
+    CONDA.write_text(
+        "\n".join(
+            [
+                "# For conda users; `make lock` writes it. Plain `make` needs only a Python.",
+                "name: asclib",
+                "channels:",
+                "  - conda-forge",
+                "dependencies:",
+                "  - python=3.11",
+                "  - pip",
+                "  - pip:",
+                *(f"    - {pin}" for pin in pins),
+                "    - -e .",
+            ]
+        )
+        + "\n"
+    )
     print(f"{LOCK.name} and {CONDA.name}: {len(pins)} packages")
 
 
 def main() -> None:
     """Read the command line."""
-    if sys.version_info[:2] != (3, 11):
-        sys.exit("This book needs Python 3.11, and this is " + sys.version.split()[0] + ".")
+    if sys.version_info[:2] not in PYTHONS:
+        sys.exit("This is Python " + sys.version.split()[0] + ", not 3.11, 3.12 or 3.13.")
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("install")

@@ -1,6 +1,6 @@
 """What a network is trained, validated and tested on: clips as a front end shows them, or tensors.
 
-Chapter: the data set (book/02_dataset), features (book/03_features).
+Chapters: book/networks/student, book/task/dataset.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from asclib import features, keys, synthesis
-from asclib.corpus import Corpus
-from asclib.features import LogMel
-from asclib.settings import SCENES, CorpusSize
+from asclib import features, keys
+from asclib.augmentation import clip
+from asclib.augmentation.clip import View
+from asclib.augmentation.views import show
+from asclib.challenge.task import SCENES
+from asclib.corpus.embedded import render
+from asclib.corpus.embedded.layout import CorpusSize
+from asclib.corpus.folder import Corpus, Split
+from asclib.features import FrontEnd, LogMel
+from asclib.networks.teacher import one_vs_all
 from asclib.store import artefact, root
-from asclib.teacher import one_vs_all
 from asclib.training import Clips, cores
 
-SPLITS = ("fit", "validation", "train", "test")
+SPLITS: tuple[Split, ...] = ("fit", "validation", "train", "test")
 
 
 @dataclass(frozen=True)
@@ -42,18 +47,33 @@ class Data:
 
     Two that hold the same are equal, whatever folder they come from.
 
+    `views` shows each clip to fit in several pictures: the split "fit" then holds them all, the
+    first under the clip's own identifier, the second as "<identifier>#1" and so on. A teacher is
+    asked about every picture that a student learns from.
+
     Args:
         source: a folder in TAU layout; the size of an embedded corpus, which is rendered when it is
             first needed; or what `Data.of` was given.
         front_end: from waveforms (batch, samples) at a rate in hertz to (batch, 1, mels, frames).
+        views: what makes the pictures of a clip to fit (`asclib.augmentation.View`), such as
+            `SixFold()` or `Copies(my_function)`; None shows each clip as it is.
         scene: all labels against this one, 0 for the scene and 1 for any other; None leaves them.
-        classes: the names of the labels.
+        classes: the names of the labels; a folder in TAU layout may have classes of its own, and
+            any devices with them.
+
+    Raises: ValueError for a scene that is none of the classes.
     """
 
     source: str | CorpusSize | Tensors
-    front_end: nn.Module = field(default_factory=LogMel.tmsic)
+    front_end: FrontEnd = field(default_factory=LogMel.tmsic)
+    views: View | None = None
     scene: str | None = None
     classes: tuple[str, ...] = SCENES
+
+    def __post_init__(self) -> None:
+        if self.scene is not None and self.scene not in self.classes:
+            known = ", ".join(self.classes)
+            raise ValueError(f"no scene {self.scene!r} among the labels: choose one of {known}")
 
     @classmethod
     def of(
@@ -71,11 +91,15 @@ class Data:
 
         They are copied into the store, so that every worker maps them from there. A clip is called
         "fit-0" and so on. Without a test, the split "test" is empty.
-        Raises: ValueError for inputs and labels of different number, or a label without a class.
+        Raises: ValueError for inputs and labels of different number, a label without a class, or a
+        test of inputs or of labels alone.
         """
-        none = (x_fit[:0], y_fit[:0])
-        given = {"fit": (x_fit, y_fit), "validation": (x_validation, y_validation),
-                 "test": none if x_test is None else (x_test, y_test)}  # fmt: skip
+        if (x_test is None) != (y_test is None):
+            raise ValueError("test: inputs and labels belong together: give both or neither")
+        test = (x_fit[:0], y_fit[:0])
+        if x_test is not None and y_test is not None:
+            test = (x_test, y_test)
+        given = {"fit": (x_fit, y_fit), "validation": (x_validation, y_validation), "test": test}
         arrays = {}
         for split, (x, labels) in given.items():
             if len(x) != len(labels):
@@ -105,7 +129,8 @@ class Data:
     @functools.cached_property
     def store_key(self) -> str:
         """What all that is learnt from these clips depends on."""
-        return keys.digest([self.inputs_key, self.scene, self.classes])
+        shown = None if self.views is None else [self.views, clip.VERSION]
+        return keys.digest([self.inputs_key, shown, self.scene, self.classes])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Data) and other.store_key == self.store_key
@@ -115,7 +140,7 @@ class Data:
 
     def __getstate__(self) -> dict[str, Any]:  # not the clips it has read
         self.store_key  # noqa: B018 - a worker could not read the text of a reader's front end
-        fields = ("source", "front_end", "scene", "classes", "inputs_key", "store_key")
+        fields = ("source", "front_end", "views", "scene", "classes", "inputs_key", "store_key")
         return {name: self.__dict__[name] for name in fields}
 
     @property
@@ -123,7 +148,7 @@ class Data:
         if isinstance(self.source, str):
             return self.corpus.fingerprint
         if isinstance(self.source, CorpusSize):
-            return [self.source, synthesis.VERSION]
+            return [self.source, render.VERSION]
         return self.source
 
     # ---- clips ----------------------------------------------------------------------------------
@@ -133,21 +158,8 @@ class Data:
         """The corpus behind it, opened and checked. Raises: ValueError where tensors were given."""
         if isinstance(self.source, Tensors):
             raise ValueError("these are tensors of one's own: no corpus is behind them")
-        folder = Path(self._folder or self.source)
-        return _opened(folder, _stamp(folder))
-
-    @functools.cached_property
-    def _folder(self) -> Path | None:
-        """The folder of the embedded corpus, rendered once; None for any other source."""
-        if not isinstance(self.source, CorpusSize):
-            return None
-        return artefact(
-            "corpus",
-            asdict(self.source),
-            lambda folder: synthesis.render(folder, self.source, workers=cores()),
-            version=synthesis.VERSION,
-            anywhere=True,
-        )
+        folder = Path(self.source) if isinstance(self.source, str) else _rendered(self.source)
+        return _opened(folder, _stamp(folder), self.classes)
 
     @functools.cached_property
     def features(self) -> Path:
@@ -162,15 +174,17 @@ class Data:
     def against(self, scene: str) -> Data:
         """The same clips, their labels those of one scene's member: see `scene`."""
         other = replace(self, scene=scene)
-        shared = {name: vars(self)[name] for name in ("corpus", "inputs_key") if name in vars(self)}
+        shared: dict[str, Any] = {
+            name: vars(self)[name] for name in ("corpus", "inputs_key") if name in vars(self)
+        }
         vars(other).update(shared)  # read once for ten members
         return other
 
-    def table(self, split: str) -> pd.DataFrame:
-        """The clips of one split of the corpus; row i is row i of `clips(split)`."""
+    def table(self, split: Split) -> pd.DataFrame:
+        """The clips of one split of the corpus; row i is row i of `clips(split)`, but for views."""
         return self.corpus.split(split)
 
-    def clips(self, split: str) -> Clips:
+    def clips(self, split: Split) -> Clips:
         """Inputs, labels and identifiers of one split.
 
         The inputs are mapped from a file: processes that train on them share one copy in memory.
@@ -178,12 +192,15 @@ class Data:
         """
         if split not in SPLITS:
             raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
-        clips = self._given(split) if isinstance(self.source, Tensors) else self._heard(split)
+        source = self.source
+        clips = _given(source, split) if isinstance(source, Tensors) else self._heard(split)
         if self.scene is None:
             return clips
         return clips._replace(labels=one_vs_all(clips.labels, self.classes.index(self.scene)))
 
-    def _heard(self, split: str) -> Clips:
+    def _heard(self, split: Split) -> Clips:
+        if split == "fit" and self.views is not None:
+            return self._seen(self.views)
         table = self.table(split)
         names = hashlib.sha256("\n".join(table["identifier"]).encode()).hexdigest()[:16]
         folder = artefact(
@@ -192,22 +209,53 @@ class Data:
             lambda into: np.save(into / "x.npy", features.load(self.features, table)),
             parents=(self.features,),
         )
-        labels = torch.tensor([self.classes.index(scene) for scene in table["scene"]])
-        return Clips(_mapped(folder / "x.npy"), labels, table["identifier"].to_numpy())
+        return Clips(_mapped(folder / "x.npy"), self._labels(table), table["identifier"].to_numpy())
 
-    def _given(self, split: str) -> Clips:
-        if split == "train":
-            return self._given("fit").joined(self._given("validation"))
-        folder = root() / self.source.content
-        labels = torch.from_numpy(np.load(folder / f"{split}_labels.npy"))
-        names = np.array([f"{split}-{row}" for row in range(len(labels))], dtype=object)
-        return Clips(_mapped(folder / f"{split}_x.npy"), labels, names)
+    def _seen(self, views: View) -> Clips:
+        """The clips to fit in all their views."""
+        table = self.table("fit")
+        folder = artefact(
+            "views",
+            {"inputs": self.inputs_key, "views": keys.plain(views), "made": clip.VERSION},
+            lambda into: show(self.corpus, table, views, self.front_end, into, workers=cores()),
+            version=features.VERSION,
+        )
+        rows, view = np.load(folder / "rows.npy").T
+        shown = zip(table["identifier"].to_numpy()[rows], view, strict=True)
+        names = [f"{name}#{n}" if n else name for name, n in shown]
+        labels = self._labels(table)[rows]
+        return Clips(_mapped(folder / "x.npy"), labels, np.array(names, dtype=object))
+
+    def _labels(self, table: pd.DataFrame) -> Tensor:
+        return torch.tensor([self.classes.index(scene) for scene in table["scene"]])
+
+
+def _given(source: Tensors, split: Split) -> Clips:
+    if split == "train":
+        return _given(source, "fit").joined(_given(source, "validation"))
+    folder = root() / source.content
+    labels = torch.from_numpy(np.load(folder / f"{split}_labels.npy"))
+    names = np.array([f"{split}-{row}" for row in range(len(labels))], dtype=object)
+    return Clips(_mapped(folder / f"{split}_x.npy"), labels, names)
+
+
+def _rendered(size: CorpusSize) -> Path:
+    """The folder of the embedded corpus of that size, rendered now where it is missing."""
+    return artefact(
+        "corpus",
+        asdict(size),
+        lambda folder: render.render(folder, size, workers=cores()),
+        version=render.VERSION,
+        anywhere=True,
+    )
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(folder: Path, stamp: int) -> Corpus:
+def _opened(folder: Path, stamp: int, classes: tuple[str, ...]) -> Corpus:
     """A corpus is checked once in a process, until one of its files changes."""
-    return Corpus.open(folder)
+    if classes == SCENES:
+        return Corpus.open(folder)
+    return Corpus.open(folder, classes=classes, devices=None)  # nor are the devices TAU's
 
 
 def _stamp(folder: Path) -> int:

@@ -1,7 +1,9 @@
 """A trained network is a value: what it is, what it learns from, how, and by whom it is taught.
 
 Equal runs are one artefact of the store: weights.safetensors, history.csv, wall.json and run.json.
-`build` trains many side by side, what they need first. Chapter: the student (book/06_student).
+`build` trains many side by side, what they need first.
+
+Chapters: book/networks/student, book/distillation/assistants.
 """
 
 from __future__ import annotations
@@ -22,16 +24,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from asclib import keys
-from asclib.distillation import Answers, Stage, distill
-from asclib.distillation.outputs import look
-from asclib.kept import Kept
-from asclib.parallel import side_by_side
+from asclib.distillation.answers import Answers
+from asclib.distillation.stages import Stage, another_order, distill
+from asclib.networks.outputs import look
 from asclib.runs.data import Data
-from asclib.settings import Training
+from asclib.runs.kept import Kept
+from asclib.runs.parallel import side_by_side
 from asclib.store import artefact, write_atomic
-from asclib.training import predict, train
+from asclib.training import Training, predict, train
 
-VERSION = 1  # raised when a training comes to other weights; tests/code_versions.json
+# Raised when a training comes to other weights; tests/code_versions.json.
+# 2: `contrastive` with its constant, `relational` on centred logits, the published weight of a hint
+VERSION = 2
 ANSWERED_AT_ONCE = 2_048  # clips: the maps of a whole data set would not fit in memory
 
 
@@ -50,7 +54,7 @@ class Run:
     Args:
         network: makes the untrained network: a class, a `functools.partial`, any function or frozen
             dataclass with `__call__`. It may hold other runs, as the fusion of a teacher holds its
-            members.
+            members: in a field or an argument, where `needs` finds them, not in a closure.
         data: what it learns from.
         plan: epochs, rate, schedule and augmentation; of a lesson, those of each of its stages.
         seed: of initial weights, order of clips and dropout. Same seed, same weights, bit for bit
@@ -80,6 +84,11 @@ class Run:
 
     def __hash__(self) -> int:
         return hash(self.store_key)
+
+    def __repr__(self) -> str:  # all that a teacher is made of would fill a page
+        made = getattr(self.network, "func", self.network)
+        name = getattr(made, "__name__", type(made).__name__)
+        return f"Run({name}, {self.plan.epochs} epochs, seed {self.seed}, {self.store_key})"
 
     def __getstate__(self) -> dict[str, Any]:
         self.store_key  # noqa: B018 - a worker could not read the text of a reader's own code
@@ -118,6 +127,7 @@ class Run:
         if found is None:
             build([self])
             found = self.found()
+            assert found is not None  # `build` raises where it cannot
         return found
 
     def found(self) -> Path | None:
@@ -129,14 +139,13 @@ class Run:
         self._artefact(self._fill)
 
     def _artefact(self, fill: Callable[[Path], None] | None) -> Path | None:
-        needed = [run.found() for run in self.needs()]
-        if None in needed:
+        needed = self.needs()
+        parents = tuple(folder for run in needed if (folder := run.found()))
+        if len(parents) < len(needed):
             if fill is None:
                 return None
             raise ValueError("a run that this one needs is not trained: use build")
-        return artefact(
-            "run", {"run": self.store_key}, fill, version=VERSION, parents=tuple(needed)
-        )
+        return artefact("run", {"run": self.store_key}, fill, version=VERSION, parents=parents)
 
     def _fill(self, folder: Path) -> None:
         begun = time.perf_counter()
@@ -144,12 +153,28 @@ class Run:
         net = self.start.net() if self.start else self.network()
         fit, validation = self.data.clips("fit"), self.data.clips("validation")
         if self.lesson is None:
-            history = train(net, fit, validation, self.plan, seed=self.seed, folder=folder)
+            history = train(
+                net,
+                fit,
+                validation,
+                self.plan,
+                folder=folder,
+                seed=another_order(self.seed, self._stages_before),
+            )
         else:
             stages = self.lesson.stages
-            said = answers(self.lesson.teacher, self.data, *(stage.on for stage in stages))
-            history = distill(net, said, fit, validation, stages, self.plan, seed=self.seed,
-                              folder=folder, first=self._stages_before)  # fmt: skip
+            said = answers(self.lesson.teacher, self.data, *_compared(stages))
+            history = distill(
+                net,
+                said,
+                fit,
+                validation,
+                stages,
+                self.plan,
+                seed=self.seed,
+                folder=folder,
+                first=self._stages_before,
+            )
         fields = [item.name for item in dataclasses.fields(self)]
         parts = {name: keys.plain(getattr(self, name)) for name in fields}
         write_atomic(folder / "run.json", json.dumps(parts, indent=1).encode())  # for people
@@ -163,7 +188,7 @@ class Run:
         """How many stages its start has been through: each has an order of clips of its own."""
         if self.start is None:
             return 0
-        own = len(self.start.lesson.stages) if self.start.lesson else 0
+        own = len(self.start.lesson.stages) if self.start.lesson else 1
         return own + self.start._stages_before
 
 
@@ -196,18 +221,24 @@ def save_weights(net: nn.Module, folder: Path) -> None:
 def answers(teacher: Run | Kept | Answers, data: Data, *outputs: str) -> Answers:
     """What a teacher says of the clips to fit, computed once for each output.
 
-    Args: teacher; `outputs`, of `distillation.outputs.OUTPUTS`, beside the logits.
+    Args: teacher; `outputs`, of `networks.outputs.OUTPUTS`, beside the logits.
     Given answers stay as they are.
     """
     if isinstance(teacher, Answers):
         return teacher
     folder = _answer(teacher, data, "logits")
     identifiers = pd.read_csv(folder / "identifiers.csv", dtype=str)["identifier"].to_numpy()
-    files = {name: _answer(teacher, data, name) / "answers.npy"
-             for name in outputs if name != "logits"}  # fmt: skip
+    files = {
+        name: _answer(teacher, data, name) / "answers.npy" for name in outputs if name != "logits"
+    }
     # c: torch wants to write; the maps of a large corpus stay on the disk
     others = {name: np.load(path, mmap_mode="c") for name, path in files.items()}
     return Answers(identifiers, np.load(folder / "answers.npy"), others)
+
+
+def _compared(stages: tuple[Stage, ...]) -> list[str]:
+    """The outputs that stages compare, by name."""
+    return [name for stage in stages for name in stage.outputs]
 
 
 def _answer(teacher: Run | Kept, data: Data, output: str) -> Path:
@@ -216,7 +247,8 @@ def _answer(teacher: Run | Kept, data: Data, output: str) -> Path:
     def build(folder: Path) -> None:
         clips, net = data.clips("fit"), teacher.net()
         kept = np.float32 if output == "logits" else np.float16  # half the disk for maps
-        file, start = None, 0
+        file: np.memmap | None = None
+        start = 0
         for x in clips.x.split(ANSWERED_AT_ONCE):
             said = predict(net, x, lambda x: look(net, x, output)[1]).numpy()
             if file is None:
@@ -224,6 +256,7 @@ def _answer(teacher: Run | Kept, data: Data, output: str) -> Path:
                 file = np.lib.format.open_memmap(folder / "answers.npy", "w+", kept, shape)
             file[start : start + len(said)] = said
             start += len(said)
+        assert file is not None  # a split has one part at the least
         file.flush()
         identifiers = pd.DataFrame({"identifier": clips.identifiers})
         identifiers.to_csv(folder / "identifiers.csv", index=False)
@@ -251,8 +284,7 @@ def build(runs: list[Run]) -> None:
             for split in ("fit", "validation"):
                 run.data.clips(split)
             if run.lesson:
-                on = (stage.on for stage in run.lesson.stages)
-                answers(run.lesson.teacher, run.data, *on)
+                answers(run.lesson.teacher, run.data, *_compared(run.lesson.stages))
         side_by_side(_train, [(run,) for run in ready], f"{len(ready)} of {len(missing)} trainings")
         for run in ready:
             del missing[run]

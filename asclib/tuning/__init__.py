@@ -5,11 +5,24 @@
 is one worker; start as many as there are processors, on as many machines as see the storage.
 """
 
-from asclib.tuning.architecture import Architecture, Searched, TooLarge, cost
-from asclib.tuning.features import Configuration, EmptyFilters
-from asclib.tuning.search import EFFORTS, Effort, Search, open_study, run, work
+from asclib.extras import needs
+
+with needs("scale"):
+    from asclib.tuning.architecture import Architecture, Searched, TooLarge, cost
+    from asclib.tuning.features import Configuration, EmptyFilters
+    from asclib.tuning.search import EFFORTS, Effort, Search, open_study, run, work
 
 __all__ = [
-    "EFFORTS", "Architecture", "Configuration", "Effort", "EmptyFilters", "Search", "Searched",
-    "TooLarge", "cost", "open_study", "run", "work",
-]  # fmt: skip
+    "EFFORTS",
+    "Architecture",
+    "Configuration",
+    "Effort",
+    "EmptyFilters",
+    "Search",
+    "Searched",
+    "TooLarge",
+    "cost",
+    "open_study",
+    "run",
+    "work",
+]

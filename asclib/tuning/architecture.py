@@ -4,6 +4,8 @@ The space of the published search {filters 4-32 / 4-48 / 4-64, kernels of 3, 5 o
 2, average or maximum, an optional fourth convolution, dropouts 0-0.7, dense 32-256}; its limits
 are those of the DCASE Challenge 2022. TMSIC is one of its points, and `Searched` of that point is
 the same function as `asclib.networks.TMSIC`, weight by weight.
+
+Chapters: book/input/feature_search, book/networks/architecture_search.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asclib.complexity import LIMITS, complexity
-from asclib.networks import INPUT_SHAPE, Conv2d
-from asclib.settings import SCENES
+from asclib.challenge.limits import LIMITS
+from asclib.challenge.task import SCENES
+from asclib.complexity.count import complexity
+from asclib.networks.tmsic import INPUT_SHAPE, Conv2d
 
-LIMIT = LIMITS[2022]  # 128 K parameters and 30 MMAC
+LIMITED = (LIMITS[2022].parameters, LIMITS[2022].macs)  # 128 K and 30 M
 SIZES = (3, 5, 7)  # of a kernel, along mel and along time
 FILTERS = (32, 48, 64, 32)  # the most of each convolution; from 4 in steps of 4
 
@@ -50,19 +53,17 @@ class Cost(NamedTuple):
 
     def excess(self) -> dict[str, float]:
         """How far it is above each limit, as a share of the limit; negative when below."""
-        return {
-            "parameters": self.parameters / LIMIT.parameters - 1,
-            "macs": self.macs / LIMIT.macs - 1,
-        }
+        amounts = zip(self._fields, self, LIMITED, strict=True)
+        return {name: amount / limit - 1 for name, amount, limit in amounts if limit is not None}
 
     def reasons(self) -> list[str]:
         """What exceeds what; empty when the network is within the limits."""
-        reasons = []
-        if self.parameters > LIMIT.parameters:
-            reasons.append(f"{self.parameters:,} parameters, {LIMIT.parameters:,} allowed")
-        if self.macs > LIMIT.macs:
-            reasons.append(f"{self.macs:,} MACs, {LIMIT.macs:,} allowed")
-        return reasons
+        amounts = zip(("parameters", "MACs"), self, LIMITED, strict=True)
+        return [
+            f"{amount:,} {name}, {limit:,} allowed"
+            for name, amount, limit in amounts
+            if limit is not None and amount > limit
+        ]
 
 
 class TooLarge(ValueError):
@@ -79,6 +80,9 @@ class Searched(nn.Module):
     Its layers are named as TMSIC's, so the weights of the default point fit either.
     """
 
+    conv1: Conv2d
+    norm1: nn.BatchNorm2d
+
     def __init__(self, architecture: Architecture | None = None, n_classes: int = 10):
         super().__init__()
         self.architecture = architecture = architecture or Architecture()
@@ -92,10 +96,10 @@ class Searched(nn.Module):
             self.add_module(f"norm{layer + 1}", norm)
         self.dense = nn.Linear(channels[-1], architecture.dense)
         self.head = nn.Linear(architecture.dense, n_classes)
-        for layer in self.modules():  # as TMSIC: Glorot uniform, biases zero
-            if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        for module in self.modules():  # as TMSIC: Glorot uniform, biases zero
+            if isinstance(module, (Conv2d, nn.Linear)):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         point = self.architecture
@@ -159,6 +163,10 @@ def suggest(trial: optuna.trial.BaseTrial) -> Architecture:
     convolution with 0 filters: the importances compare trials that have all parameters.
     """
 
+    def filters(layer: int) -> int:
+        fewest = 0 if layer == 4 else 4
+        return trial.suggest_int(f"filters{layer}", fewest, FILTERS[layer - 1], step=4)
+
     def kernel(layer: int) -> tuple[int, int]:
         return (
             trial.suggest_categorical(f"kernel{layer}_mel", SIZES),
@@ -175,10 +183,7 @@ def suggest(trial: optuna.trial.BaseTrial) -> Architecture:
         return round(trial.suggest_float(f"dropout_{name}", 0, 0.7, step=0.1), 1)
 
     return Architecture(
-        filters=tuple(
-            trial.suggest_int(f"filters{layer}", 0 if layer == 4 else 4, most, step=4)
-            for layer, most in enumerate(FILTERS, start=1)
-        ),
+        filters=(filters(1), filters(2), filters(3), filters(4)),
         kernels=tuple(kernel(layer) for layer in (1, 2, 3, 4)),
         pools=(pool(2), pool(3)),
         pooling=trial.suggest_categorical("pooling", ("max", "avg")),

@@ -2,13 +2,15 @@
 
 Sampling rate x length of the transform x hop x bands, as in the published search. Every
 configuration is tried with one small network, so that what differs is the input.
+
+Chapters: book/input/feature_search, book/networks/architecture_search.
 """
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,10 @@ import optuna
 import pandas as pd
 import torch
 
-from asclib.corpus import read_audio
-from asclib.experiment import Experiment
-from asclib.features import BATCH, LogMel
-from asclib.settings import SCENES
+from asclib.challenge.task import SCENES
+from asclib.corpus.audio import read_audio
+from asclib.features import BATCH, VERSION, LogMel
+from asclib.runs.data import Data
 from asclib.store import artefact
 from asclib.training import Clips
 from asclib.tuning.architecture import Architecture
@@ -85,15 +87,15 @@ def parameters(configuration: Configuration) -> dict[str, int]:
     return asdict(configuration)
 
 
-def clips(experiment: Experiment, configuration: Configuration, table: pd.DataFrame) -> Clips:
+def clips(data: Data, configuration: Configuration, table: pd.DataFrame) -> Clips:
     """Log-mel of the clips of a table under one configuration, computed once and stored.
 
-    Args: table, rows of the experiment's corpus. Returns: x (n, 1, mels, frames) in nepers.
+    Args: table, rows of the corpus behind the data. Returns: x (n, 1, mels, frames) in nepers.
     Raises: EmptyFilters.
     """
     log_mel = configuration.log_mel()
     identifiers = table["identifier"].to_numpy()
-    root = experiment.corpus.root
+    root = data.corpus.root
 
     def build(folder: Path) -> None:
         shape = (len(table), *log_mel.shape())
@@ -106,11 +108,11 @@ def clips(experiment: Experiment, configuration: Configuration, table: pd.DataFr
     folder = artefact(
         "tuning_clips",
         {
-            "data": experiment.data.store_key,
+            "inputs": replace(data, front_end=log_mel).inputs_key,
             "clips": hashlib.sha256("\n".join(identifiers).encode()).hexdigest()[:16],
-            "log_mel": log_mel.settings,
         },
         build,
+        version=VERSION,
     )
     x = torch.from_numpy(np.load(folder / "x.npy", mmap_mode="c"))
     labels = torch.tensor([SCENES.index(scene) for scene in table["scene"]])

@@ -1,4 +1,7 @@
-"""Pictures of a search, from its table of trials (`asclib.tuning.report.table`)."""
+"""Pictures of a search, from its table of trials (`asclib.tuning.report.table`).
+
+Chapters: book/input/feature_search, book/networks/architecture_search.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,15 @@ def pareto(ax: Axes, trials: pd.DataFrame, authors: int | None = 0) -> None:
     best = front(trials)
     ax.step(best["macs"] / 1e6, 100 * best["accuracy"], where="post", color=ACCENT, label="front")
     chosen = trials[(trials["number"] == authors) & trials["accuracy"].notna()]
-    ax.plot(chosen["macs"] / 1e6, 100 * chosen["accuracy"], "*", ms=15, color=ACCENT,
-            mec="white", label="the authors' choice")  # fmt: skip
+    ax.plot(
+        chosen["macs"] / 1e6,
+        100 * chosen["accuracy"],
+        "*",
+        ms=15,
+        color=ACCENT,
+        mec="white",
+        label="the authors' choice",
+    )
     ax.set(xscale="log", xlabel="million MACs", ylabel="validation macro accuracy (%)")
     ax.legend(fontsize=8)
 
@@ -46,14 +56,24 @@ def parallel(ax: Axes, trials: pd.DataFrame, parameters: Sequence[str], best: in
     for place, (_, row) in enumerate(finished.iterrows(), start=1):
         good = place > len(finished) - best
         heights = [_height(trials[name], row[name]) for name in parameters]
-        ax.plot(heights, color=ACCENT if good else MUTED, lw=1.6 if good else 0.6,
-                alpha=0.9 if good else 0.5)  # fmt: skip
+        ax.plot(
+            heights,
+            color=ACCENT if good else MUTED,
+            lw=1.6 if good else 0.6,
+            alpha=0.9 if good else 0.5,
+        )
     for place, name in enumerate(parameters):
         values = sorted(trials[name].unique())
         for value in (values[0], values[-1]):
             where = _height(trials[name], value)
-            ax.text(place, where + (0.03 if where else -0.03), f"{value:g}" if _number(value)
-                    else value, ha="center", va="bottom" if where else "top", size=8)  # fmt: skip
+            ax.text(
+                place,
+                where + (0.03 if where else -0.03),
+                f"{value:g}" if _number(value) else value,
+                ha="center",
+                va="bottom" if where else "top",
+                size=8,
+            )
     ax.set_xticks(range(len(parameters)), [name.replace("_", "\n") for name in parameters])
     ax.set(yticks=[], ylim=(-0.14, 1.14))
 

@@ -2,6 +2,8 @@
 
 Of a worker on this machine the process is looked up. Of workers elsewhere a database knows when
 they last gave a sign of life; a journal file does not, so it serves one machine.
+
+Chapters: book/input/feature_search, book/networks/architecture_search.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import psutil
 from optuna.trial import FrozenTrial, TrialState
 
 RETRIES = 3  # of a trial whose worker died; one that kills its workers is given up
-UNKNOWN = 60  # seconds in which a new trial has written down whose it is
+UNKNOWN = 60  # seconds in which a new trial writes down whose it is
 
 
 def myself() -> str:
@@ -23,12 +25,13 @@ def myself() -> str:
     return f"{socket.gethostname()} {process.pid} {process.create_time():.2f}"
 
 
-def _is_lost(trial: FrozenTrial) -> bool:
+def _is_lost(trial: FrozenTrial, unknown: float) -> bool:
     """Whether a running trial's worker is known to be gone; of other machines nothing is known."""
     worker = trial.user_attrs.get("worker")
     if worker is None:  # killed before it could say who it is
-        age = datetime.datetime.now() - trial.datetime_start
-        return age.total_seconds() > UNKNOWN
+        begun = trial.datetime_start  # in local time, without its zone
+        age = datetime.datetime.now(datetime.UTC) - begun.astimezone() if begun else None
+        return age is not None and age.total_seconds() > unknown
     host, pid, created = worker.split()
     if host != socket.gethostname():
         return False
@@ -38,10 +41,13 @@ def _is_lost(trial: FrozenTrial) -> bool:
         return True
 
 
-def repeat_lost(study: optuna.Study) -> None:
-    """Fail the trials of workers that are gone, and queue them anew."""
+def repeat_lost(study: optuna.Study, unknown: float = UNKNOWN) -> None:
+    """Fail the trials of workers that are gone, and queue them anew.
+
+    Args: unknown, seconds after which a trial without a worker's name has lost it.
+    """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_lost(trial):
+        if _is_lost(trial, unknown):
             try:
                 study.tell(trial.number, state=TrialState.FAIL)
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):

@@ -5,33 +5,38 @@
 The study's trials with their reasons, what mattered, and two questions that a search cannot answer
 about itself: is the best found better than the authors' choice when both are trained again, and
 what would have been claimed had the test split chosen?
+
+Chapters: book/input/feature_search, book/networks/architecture_search.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
-import torch
 from optuna.trial import FrozenTrial, TrialState
-from safetensors.torch import load_file
+from sklearn.utils.class_weight import compute_sample_weight
+from torch import Tensor
 
-from asclib import training
-from asclib.evaluation import paired
-from asclib.experiment import Experiment
-from asclib.parallel import side_by_side
-from asclib.runs import save_weights
-from asclib.store import PROJECT, artefact, write_atomic
-from asclib.study import provenance
+from asclib.challenge.task import SCENES
+from asclib.corpus.folder import Split
+from asclib.evaluation.scores import paired
+from asclib.runs.data import Data
+from asclib.runs.profiles import Profile
+from asclib.runs.provenance import provenance
+from asclib.runs.run import Run, build
+from asclib.store import PROJECT, write_atomic
 from asclib.training import macro_accuracy, predict, probabilities
 from asclib.tuning import architecture, features
-from asclib.tuning.search import EFFORTS, KINDS, PLAN, Point, Search, open_study
+from asclib.tuning.command import add_arguments, search_of
+from asclib.tuning.search import PLAN, Point, Search, open_study
 
 SEEDS = (1, 2, 3, 4, 5)  # the search's own is 0, and has favoured its winner
 HALVES = 1000
@@ -90,35 +95,22 @@ def best_point(search: Search, study: optuna.Study) -> Point:
     return suggest(optuna.trial.FixedTrial(study.best_trial.params))
 
 
-def again(search: Search, point: Point, seed: int) -> torch.nn.Module:
+def again(search: Search, point: Point, seed: int) -> Run:
     """A point trained as in the search, to the end, from another seed."""
-    experiment = Experiment(search.experiment.profile, search.experiment.data_root, seed)
-    same = Search(search.kind, experiment, search.effort)
-    plan = replace(PLAN, epochs=search.effort.epochs)
-
-    def build(folder: Path) -> None:
-        net = same.network(point)
-        training.train(net, *same.clips(point), plan, seed=seed, folder=folder)
-        save_weights(net, folder)
-
-    recipe = same.settings() | {"point": asdict(point)}
-    folder = artefact("tuning_again", recipe, build)
-    net = same.network(point)
-    net.load_state_dict(load_file(folder / "weights.safetensors"))
-    return net.eval()
+    fit, validation = search.clips(point)
+    data = Data.of(fit.x, fit.labels, validation.x, validation.labels, classes=SCENES)
+    return Run(search.network(point), data, replace(PLAN, epochs=search.effort.epochs), seed)
 
 
-def _answers(search: Search, point: Point, seed: int, split: str) -> np.ndarray:
-    """Probabilities (clips, 10) of a point trained anew, on one split."""
+def _pictures(search: Search, point: Point, split: Split) -> Tensor:
+    """One split as a point's network sees it: (clips, 1, mels, frames)."""
     if isinstance(point, features.Configuration):
-        x = features.clips(search.experiment, point, search.experiment.table(split)).x
-    else:
-        x = search.experiment.clips(split).x
-    return probabilities(predict(again(search, point, seed), x))
+        return features.clips(search.data, point, search.data.table(split)).x
+    return search.data.clips(split).x
 
 
 def against_the_authors(
-    search: Search, best: Point, seeds: tuple[int, ...] = SEEDS, workers: int = -1
+    search: Search, best: Point, seeds: Sequence[int] = SEEDS
 ) -> dict[str, Any]:
     """The best found and the authors' choice, trained anew from the same seeds, on both splits.
 
@@ -126,20 +118,17 @@ def against_the_authors(
     with intervals over seeds and over recordings (`asclib.evaluation.paired`).
     """
     points = {"authors": search.start, "best": best}
-    jobs = [(search, point, seed) for point in points.values() for seed in seeds]
-    side_by_side(again, jobs, "trainings", workers)
+    runs = {name: [again(search, point, seed) for seed in seeds] for name, point in points.items()}
+    build([run for each in runs.values() for run in each])
     found: dict[str, Any] = {"seeds": list(seeds)}
     for split in ("validation", "test"):
-        clips = search.experiment.table(split)
-        labels = search.experiment.clips(split).labels
-        answers = {
-            name: [_answers(search, point, seed, split) for seed in seeds]
-            for name, point in points.items()
-        }
-        accuracies = {
-            name: [round(macro_accuracy(torch.from_numpy(a), labels), 5) for a in each]
-            for name, each in answers.items()
-        }
+        clips, labels = search.data.table(split), search.data.clips(split).labels
+        answers, accuracies = {}, {}
+        for name, point in points.items():
+            x = _pictures(search, point, split)
+            logits = [predict(run.net(), x) for run in runs[name]]
+            answers[name] = [probabilities(one) for one in logits]
+            accuracies[name] = [round(macro_accuracy(one, labels), 5) for one in logits]
         difference = paired(answers["best"], answers["authors"], clips)
         found[split] = accuracies | {"difference": difference}
     return found
@@ -173,34 +162,40 @@ def chosen_on_the_test(search: Search, study: optuna.Study) -> dict[str, Any]:
     Returns: per trial the validation and test accuracy; the choices of both splits; `claimed`,
     `kept`, and their difference with 2.5 and 97.5 percentiles over halves.
     """
-    clips, test = search.experiment.table("test"), search.experiment.clips("test")
+    clips, test = search.data.table("test"), search.data.clips("test")
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    hits = []
+    each = []
     for trial in finished:
         net = search.trained(architecture.suggest(optuna.trial.FixedTrial(trial.params)))
         if net is None:
-            raise ValueError(f"trial {trial.number} left no network in this store: use the store "
-                             "that the workers used")  # fmt: skip
-        hits.append((predict(net, test.x).argmax(1) == test.labels).numpy())
-    hits, labels = np.stack(hits), test.labels.numpy()
-    everything = np.ones(len(labels), bool)
+            raise ValueError(
+                f"trial {trial.number} left no network in this store: use the store "
+                "that the workers used"
+            )
+        each.append((predict(net, test.x).argmax(1) == test.labels).numpy())
+    hits, labels = np.stack(each), test.labels.numpy()
     validation = np.array([trial.value for trial in finished])
-    scores = _macro(hits, labels, everything)
+    scores = _macro(hits, labels)
     recordings = clips["recording"].to_numpy()
     names, random = np.unique(recordings), np.random.default_rng(0)
     halves = []
     for _ in range(HALVES):
         chosen = np.isin(recordings, random.permutation(names)[: len(names) // 2])
-        here, there = _macro(hits, labels, chosen), _macro(hits, labels, ~chosen)
+        here, there = (_macro(hits[:, some], labels[some]) for some in (chosen, ~chosen))
         halves.append((here[here.argmax()], there[here.argmax()], there[validation.argmax()]))
     claimed, kept, honest = np.array(halves).T
     low, high = np.quantile(claimed - kept, (0.025, 0.975))
     figures = {
-        "test_choice": scores.max(), "validation_choice": scores[validation.argmax()],
-        "mean": scores.mean(), "claimed": claimed.mean(), "kept": kept.mean(),
+        "test_choice": scores.max(),
+        "validation_choice": scores[validation.argmax()],
+        "mean": scores.mean(),
+        "claimed": claimed.mean(),
+        "kept": kept.mean(),
         "kept_by_validation_choice": honest.mean(),
-        "flattery": (claimed - kept).mean(), "flattery_low": low, "flattery_high": high,
-    }  # fmt: skip
+        "flattery": (claimed - kept).mean(),
+        "flattery_low": low,
+        "flattery_high": high,
+    }
     rows = zip(finished, validation, scores, strict=True)
     return {
         "trials": [
@@ -211,20 +206,19 @@ def chosen_on_the_test(search: Search, study: optuna.Study) -> dict[str, Any]:
     }
 
 
-def _macro(hits: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Macro accuracy of each network (networks, clips) on some of the clips."""
-    classes = [rows & (labels == k) for k in np.unique(labels[rows])]
-    return np.mean([hits[:, some].mean(1) for some in classes], axis=0)
+def _macro(hits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Macro accuracy of each network: the share of its hits (networks, clips), scenes alike."""
+    return np.average(hits, axis=1, weights=compute_sample_weight("balanced", labels))
 
 
-def report(search: Search, study: optuna.Study, workers: int = -1) -> dict[str, Any]:
-    """Everything of `results/tuning_<kind>.json`."""
+def report(search: Search, study: optuna.Study, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
+    """Everything of `results/tuning_<kind>.json`; seeds, of `against_the_authors`."""
     trials = table(study)
     made_with = provenance(search.experiment)
     best = best_point(search, study)
     found = {
         **{name: made_with[name] for name in ("corpus", "versions", "python", "machine")},
-        "settings": {k: v for k, v in search.settings().items() if k != "corpus"},
+        "settings": search.settings(),
         "clips": {
             name: len(clips)
             for name, clips in zip(("fit", "validation"), search.tables(), strict=True)
@@ -232,7 +226,7 @@ def report(search: Search, study: optuna.Study, workers: int = -1) -> dict[str, 
         "outcomes": trials["outcome"].value_counts().to_dict(),
         "best": {"number": study.best_trial.number, **study.best_trial.params},
         "importance": importance(study),
-        "against_the_authors": against_the_authors(search, best, SEEDS, workers),
+        "against_the_authors": against_the_authors(search, best, seeds),
     }
     found["versions"]["optuna"] = optuna.__version__
     if search.kind == "architecture":
@@ -240,29 +234,26 @@ def report(search: Search, study: optuna.Study, workers: int = -1) -> dict[str, 
     return found | {"trials": json.loads(trials.to_json(orient="records"))}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Write the results of a study that has finished."""
+def main(arguments: list[str] | None = None, profile: Profile | None = None) -> None:
+    """Write the results of a study that has finished.
+
+    Args: profile, one of your own instead of the one that the arguments name.
+    """
     parser = argparse.ArgumentParser(prog="python -m asclib.tuning.report", description=__doc__)
-    parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--storage", required=True, help="as the workers were given")
-    parser.add_argument("--profile", default="quick")
-    parser.add_argument("--data-root")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--effort", choices=EFFORTS, default="study")
-    parser.add_argument(
-        "--workers", type=int, default=-1, help="trainings side by side; default: the cores"
-    )
+    add_arguments(parser)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings anew")
     parser.add_argument("--output", type=Path, help="default: results/tuning_<kind>.json")
     options = parser.parse_args(arguments)
-    experiment = Experiment(options.profile, options.data_root, options.seed)
-    search = Search(options.kind, experiment, EFFORTS[options.effort])
-    study = open_study(search, options.storage)
+    search, url = search_of(options, profile)
+    study = open_study(search, url)
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        parser.error(f"{options.storage} holds no finished trial of {search.name()}: run its"
-                     " workers first, with the same arguments")  # fmt: skip
+        parser.error(
+            f"{url} holds no finished trial of {search.name()}: run its workers first, "
+            "with the same arguments"
+        )
     output = options.output or PROJECT / "results" / f"tuning_{options.kind}.json"
     output.parent.mkdir(parents=True, exist_ok=True)
-    found = report(search, study, options.workers)
+    found = report(search, study, options.seeds)
     write_atomic(output, (json.dumps(found, indent=1) + "\n").encode())
 
 

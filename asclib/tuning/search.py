@@ -3,29 +3,39 @@
 TPE (Bergstra et al. 2011) proposes, Hyperband (Li et al. 2018, arXiv 1603.06560) stops what falls
 behind; both are Optuna's. What cannot be trained is pruned before it costs anything, with the
 reason in the trial. A worker may be killed at any moment: the trial it was at is repeated.
+
+Chapters: book/input/feature_search, book/networks/architecture_search.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 import optuna
 import pandas as pd
 import torch
+from optuna.distributions import BaseDistribution
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from asclib import settings, training
-from asclib.experiment import Experiment
-from asclib.parallel import side_by_side
+from asclib import training
+from asclib.features import VERSION as HEARD
+from asclib.runs.data import Data
+from asclib.runs.experiment import Experiment
+from asclib.runs.parallel import side_by_side
+from asclib.runs.run import VERSION as TRAINED
+from asclib.runs.run import save_weights
 from asclib.store import artefact
 from asclib.training import Clips
 from asclib.tuning import architecture, features
@@ -33,12 +43,15 @@ from asclib.tuning.architecture import Architecture, Cost, Searched, TooLarge
 from asclib.tuning.features import Configuration, EmptyFilters
 from asclib.tuning.lost import myself, repeat, repeat_lost
 
-KINDS = ("features", "architecture")
+Kind = Literal["features", "architecture"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-HEARTBEAT, GRACE = 30, 120  # seconds; of a database only
+HEARTBEAT = 30  # seconds between two signs of life of a worker, in a database only
+SILENT = 4  # so many times as long, and it is taken for dead
 REDRAWS = 20  # of a point that was tried: near the good ones first, then anywhere
 
 Point = Configuration | Architecture
+Space = dict[str, BaseDistribution]
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,7 @@ EFFORTS = {
     "tau": Effort(trials=200, epochs=81),  # as many epochs as the published search
 }
 # The rate does not fall: a network must be comparable with others after one epoch and after nine.
-PLAN = settings.Training(
+PLAN = training.Training(
     1, learning_rate=3e-3, batch_size=16, schedule="constant", statistics_momentum=0.1
 )
 
@@ -65,13 +78,18 @@ PLAN = settings.Training(
 class Search:
     """What is searched, with what effort, on whose clips; equal on all workers of a study."""
 
-    kind: str
+    kind: Kind
     experiment: Experiment
     effort: Effort
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"no search for {self.kind!r}: choose one of {', '.join(KINDS)}")
+
+    @functools.cached_property
+    def data(self) -> Data:
+        """The clips of the experiment, one picture of each: a search compares bare networks."""
+        return replace(self.experiment.data, views=None)
 
     @property
     def start(self) -> Point:
@@ -79,10 +97,14 @@ class Search:
         return Configuration() if self.kind == "features" else Architecture()
 
     def settings(self) -> dict[str, Any]:
-        """What the trials of one study have in common, as plain json values."""
+        """What the trials of one study have in common, as plain json values.
+
+        Code that comes to other features or weights makes another study of it.
+        """
         spent = {"epochs": self.effort.epochs, "clips": self.effort.clips}
         common = {"kind": self.kind, "seed": self.experiment.seed, **spent, "plan": asdict(PLAN)}
-        return common | {"data": self.experiment.data.store_key}
+        versions = {"features": HEARD, "training": TRAINED}
+        return common | {"data": self.data.store_key, "versions": versions}
 
     def name(self) -> str:
         """Of the study: what is searched, and a hash of the settings."""
@@ -94,27 +116,22 @@ class Search:
 
         No location is on both sides; the test split is not read.
         """
-        fit, number = self.experiment.table("fit"), self.effort.clips
+        fit, number = self.data.table("fit"), self.effort.clips
         if number is not None and number < len(fit):
             mixed = fit.sample(frac=1, random_state=0)
             turn = mixed.groupby("scene").cumcount()
             fit = mixed.loc[turn.sort_values(kind="stable").index[:number]].sort_index()
-        return fit, self.experiment.table("validation")
+        return fit, self.data.table("validation")
 
     def clips(self, point: Point) -> tuple[Clips, Clips]:
         """The inputs of one trial: to fit on, and to validate on."""
         fit, validation = self.tables()
         if isinstance(point, Configuration):
-            both = features.clips(self.experiment, point, pd.concat([fit, validation]))
-            cut = len(fit)
-            return (
-                Clips(both.x[:cut], both.labels[:cut], both.identifiers[:cut]),
-                Clips(both.x[cut:], both.labels[cut:], both.identifiers[cut:]),
-            )
-        everything = self.experiment.clips("fit")
-        rows = self.experiment.table("fit").index.get_indexer(fit.index)
-        some = Clips(everything.x[rows], everything.labels[rows], everything.identifiers[rows])
-        return some, self.experiment.clips("validation")
+            both = features.clips(self.data, point, pd.concat([fit, validation]))
+            rows = np.arange(len(both.x))
+            return both.take(rows[: len(fit)]), both.take(rows[len(fit) :])
+        rows = self.data.table("fit").index.get_indexer(fit.index)
+        return self.data.clips("fit").take(rows), self.data.clips("validation")
 
     def admit(self, point: Point) -> Cost:
         """The cost of a point that may be trained.
@@ -125,19 +142,18 @@ class Search:
             return architecture.admit(features.NETWORK, point.log_mel().shape())
         return architecture.admit(point)
 
-    def network(self, point: Point) -> Searched:
-        """An untrained network for that point, its weights drawn from the experiment's seed."""
-        torch.manual_seed(self.experiment.seed)
-        return Searched(point if isinstance(point, Architecture) else features.NETWORK)
+    def network(self, point: Point) -> functools.partial[Searched]:
+        """Makes an untrained network for that point."""
+        shape = point if isinstance(point, Architecture) else features.NETWORK
+        return functools.partial(Searched, shape)
 
-    def trained(self, point: Point, weights: dict | None = None) -> Searched | None:
-        """The network that a finished trial left in the store; with weights, leave it there."""
-        build = None if weights is None else lambda f: save_file(weights, f / "weights.safetensors")
-        recipe = self.settings() | {"point": asdict(point)}
-        folder = artefact("tuning_trial", recipe, build)
+    def trained(self, point: Point, leave: Searched | None = None) -> Searched | None:
+        """The network that a finished trial left in the store; `leave` puts it there."""
+        build = None if leave is None else functools.partial(save_weights, leave)
+        folder = artefact("tuning_trial", self.settings() | {"point": point}, build)
         if folder is None:
             return None
-        net = self.network(point)
+        net = self.network(point)()
         net.load_state_dict(load_file(folder / "weights.safetensors"))
         return net.eval()
 
@@ -158,20 +174,22 @@ class SeededByNumber(optuna.samplers.BaseSampler):
         self.whole: optuna.Study | None = None  # the samplers see one bracket of Hyperband's
         self.tpe = optuna.samplers.TPESampler(seed=seed)
 
-    def before_trial(self, study, trial):
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
         self.draw = int.from_bytes(digest[:4], "little")
         self.tpe = optuna.samplers.TPESampler(seed=self.draw)
         self.tpe.before_trial(study, trial)
 
-    def infer_relative_search_space(self, study, trial):
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Space:
         return self.tpe.infer_relative_search_space(study, trial)
 
-    def sample_relative(self, study, trial, search_space):
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: Space
+    ) -> dict[str, Any]:
         point = self.tpe.sample_relative(study, trial, search_space)
         if not point:
             return point
-        tried = [other.params for other in self.whole.get_trials(deepcopy=False)]
+        tried = [other.params for other in (self.whole or study).get_trials(deepcopy=False)]
         # one candidate instead of the best of 24: draws from where the good trials are
         near = optuna.samplers.TPESampler(seed=self.draw, n_ei_candidates=1)
         anywhere = optuna.samplers.RandomSampler(seed=self.draw)
@@ -187,46 +205,63 @@ class SeededByNumber(optuna.samplers.BaseSampler):
                 }
         return point
 
-    def sample_independent(self, study, trial, param_name, param_distribution):
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
         if trial.number == 0:
             return self.first[param_name]
         return self.tpe.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(self, study, trial, state, values):
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
         self.tpe.after_trial(study, trial, state, values)
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
+def open_storage(url: str, heartbeat: int = HEARTBEAT) -> optuna.storages.BaseStorage:
     """A storage by its address: a database's URL, or the path of a journal file.
 
     A file is enough for the processes of one machine; several machines share a database, such as
-    postgresql://user:password@host/name.
+    postgresql://user:password@host/name. There `heartbeat` is the time in seconds between two signs
+    of life of a worker.
     """
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
-        return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(url))
+        return optuna.storages.JournalStorage(JournalFileBackend(url))
     url = url.replace("postgresql://", "postgresql+psycopg://", 1)  # the driver we install
-    for attempt in range(5, -1, -1):
+    attempts = 5
+    while True:
         try:
             return optuna.storages.RDBStorage(
-                url, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
+                url,
+                heartbeat_interval=heartbeat,
+                grace_period=SILENT * heartbeat,
                 heartbeat_stale_trial_callback=repeat,
-            )  # fmt: skip
+            )
         except Exception:  # two first workers may both be making the tables
-            if not attempt:
+            if not attempts:
                 raise
+            attempts -= 1
             time.sleep(1)
 
 
-def open_study(search: Search, url: str) -> optuna.Study:
-    """The study of a search in a storage, begun when it is not there."""
+def open_study(search: Search, url: str, heartbeat: int = HEARTBEAT) -> optuna.Study:
+    """The study of a search in a storage (`open_storage`), begun when it is not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     start = (features if search.kind == "features" else architecture).parameters(search.start)
     sampler = SeededByNumber(search.experiment.seed, start)
     sampler.whole = study = optuna.create_study(
         study_name=search.name(),
-        storage=open_storage(url),
+        storage=open_storage(url, heartbeat),
         direction="maximize",
         load_if_exists=True,
         sampler=sampler,
@@ -237,16 +272,20 @@ def open_study(search: Search, url: str) -> optuna.Study:
 
 
 def work(
-    search: Search, url: str, say: Callable[[str], None] = lambda line: None
+    search: Search,
+    url: str,
+    say: Callable[[str], None] = lambda line: None,
+    heartbeat: int = HEARTBEAT,
 ) -> optuna.Study:
     """Take trials until the study has all it should have, those of other workers included.
 
     Trials whose worker died on this machine are repeated first. (In a database those of dead
-    workers elsewhere are found as well, after two minutes without a sign of life.)
+    workers elsewhere are found as well, after four silent heartbeats.)
 
-    Args: url, of the storage; see `open_storage`. say, called with a line after every trial.
+    Args: url, heartbeat of the storage; see `open_storage`. say, called with a line after every
+        trial.
     """
-    study = open_study(search, url)
+    study = open_study(search, url, heartbeat)
 
     def objective(trial: optuna.Trial) -> float:
         trial.set_user_attr("worker", myself())
@@ -279,8 +318,8 @@ def run(search: Search, url: str, workers: int) -> optuna.Study:
     """The same search by several workers: processes of this machine, or a Dask cluster's inside
     `joblib.parallel_config("dask")`.
     """
-    owner = search.experiment
-    owner.clips("fit"), owner.clips("validation")  # once, before many workers ask for them
+    for split in ("fit", "validation"):  # once, before many workers ask for them
+        search.data.clips(split)
     side_by_side(work, [(search, url)] * workers, "workers of a search", workers)
     return open_study(search, url)
 
@@ -302,21 +341,25 @@ def _try(search: Search, trial: optuna.Trial) -> float:
         _note(trial, error.cost)
         _prune(trial, str(error))
     _note(trial, cost)
-    net, (fit, validation) = search.network(point), search.clips(point)
+    torch.manual_seed(search.experiment.seed)
+    net, (fit, validation) = search.network(point)(), search.clips(point)
     with tempfile.TemporaryDirectory() as folder:
         for epochs in range(1, search.effort.epochs + 1):
             try:  # goes on from the checkpoint that the epoch before has left in the folder
                 history = training.train(
-                    net, fit, validation, replace(PLAN, epochs=epochs),
-                    seed=search.experiment.seed, folder=Path(folder),
-                )  # fmt: skip
+                    net,
+                    fit,
+                    validation,
+                    replace(PLAN, epochs=epochs),
+                    seed=search.experiment.seed,
+                    folder=Path(folder),
+                )
             except FloatingPointError as error:
                 _prune(trial, str(error))
             trial.report(history["validation_accuracy"].iloc[-1], epochs)
             if epochs < search.effort.epochs and trial.should_prune():
                 _prune(trial, f"behind after {epochs} epochs")
-    weights = {name: value.contiguous() for name, value in net.state_dict().items()}
-    search.trained(point, weights)
+    search.trained(point, leave=net)
     return float(history["validation_accuracy"].max())
 
 
@@ -334,6 +377,6 @@ def _prune(trial: optuna.Trial, reason: str) -> None:
 
 def describe(trial: FrozenTrial) -> str:
     """One line about a finished trial."""
-    if trial.state == TrialState.COMPLETE:
+    if trial.value is not None and trial.state == TrialState.COMPLETE:
         return f"trial {trial.number}: {100 * trial.value:.1f} %"
     return f"trial {trial.number}: {trial.state.name.lower()}, {trial.user_attrs.get('reason')}"

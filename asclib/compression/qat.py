@@ -1,0 +1,183 @@
+"""Quantisation-aware training: a student is fine-tuned while it computes as its int8 file will.
+
+A *fake quantiser* rounds a number to the grid of its integers and reads it back at once, so the
+network stays in floating point and every answer has the errors that the file will have. Rounding
+has no slope; its gradient is passed straight through, as if nothing had been rounded, and stopped
+where a range clips (Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv 1712.05877).
+
+Chapter: book/compression/qat.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from asclib.compression.calibration import Calibration, calibration_rows, min_max
+from asclib.compression.graph import inference_graph
+from asclib.compression.quantization import (
+    Walk,
+    calibrated_ranges,
+    constants_of,
+    kernels_of,
+    quantize_weight,
+    round_between,
+)
+from asclib.runs.data import Data
+from asclib.runs.run import Run
+from asclib.training import Training, one_thread
+
+VERSION = 1  # raised when a training comes to other weights: tests/code_versions.json
+CALIBRATION_CLIPS = 100
+KEEP = 0.95  # of a range, from batch to batch
+# DCASE 2023, CP-Mobile (Schmid et al.): 20 epochs at 5e-5 after 150 epochs at 9e-4
+EPOCHS, RATE = 20 / 150, 5e-5 / 9e-4
+
+
+class FakeQuantised(nn.Module):
+    """A network that computes, and learns, as its full int8 file computes: (batch, …) -> logits.
+
+    It is the network's graph at inference. Normalisations are constants in it, folded into a
+    convolution or one of their own: the file has no batch to normalise by, and a weight that the
+    statistics of every batch rescaled would never rest on its grid. Dropout is gone as well. What
+    is trained are the numbers that the file stores.
+
+    Weights are rounded anew at every step, with scales of their present size. Ranges of activations
+    come from the calibration clips; in training they follow the extremes of the batches, as moving
+    averages. Each return to evaluation mode takes them from the calibration clips again, with the
+    weights as they are then: so does the export.
+
+    Args: net, left as it is, or the `graph` of another FakeQuantised; calibration; bits of the
+        weights (activations keep eight), or None to round nothing: the control; input_shape of one
+        clip.
+    Raises: ValueError as `asclib.compression.simulate` for full_int8.
+    """
+
+    ranges: Tensor  # (activations, 2) float64, lowest and highest
+
+    def __init__(
+        self,
+        net: nn.Module,
+        calibration: Calibration,
+        bits: int | None = 8,
+        input_shape: tuple[int, ...] = (1, 140, 8),
+    ):
+        super().__init__()
+        self.graph = inference_graph(net, input_shape, depthwise=True)
+        self.calibration, self.bits = calibration, bits
+        ranges = self._calibrated()
+        self.places = {name: row for row, name in enumerate(ranges)}
+        self.register_buffer("ranges", torch.tensor(list(ranges.values()), dtype=torch.float64))
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.graph(x) if self.bits is None else _FakeWalk(self, self.bits).run(x)
+
+    def train(self, mode: bool = True) -> FakeQuantised:
+        """Enter training, or leave it: then ranges are taken from the calibration clips again."""
+        if self.training and not mode:
+            self.ranges.copy_(torch.tensor(list(self._calibrated().values())))
+        return super().train(mode)
+
+    def _calibrated(self) -> dict[str, tuple[float, float]]:
+        weights = [operator.attrgetter(target)(self.graph) for target in kernels_of(self.graph)]
+        precise = [weight.data for weight in weights]
+        if self.bits is not None:
+            for weight in weights:
+                weight.data = quantize_weight(weight.data, self.bits)
+        try:
+            with one_thread():
+                return calibrated_ranges(self.graph, self.calibration)
+        finally:
+            for weight, values in zip(weights, precise, strict=True):
+                weight.data = values
+
+
+def range_calibration(data: Data, number: int = CALIBRATION_CLIPS) -> Calibration:
+    """Min-max calibration with so many of the clips to fit, or all, even over devices."""
+    table = data.table("fit")
+    rows = calibration_rows(table, min(number, len(table)))
+    return Calibration(replace(data, views=None).clips("fit").x[rows])
+
+
+@dataclass(frozen=True)
+class Aware:
+    """Makes a trained network ready to be trained with its own rounding: a `FakeQuantised`.
+
+    Args: of, the run whose network it is; bits, see `FakeQuantised`; clips, for the ranges.
+    """
+
+    of: Run
+    bits: int | None = 8
+    clips: int = CALIBRATION_CLIPS
+    version: int = VERSION
+
+    def __call__(self) -> nn.Module:
+        return FakeQuantised(self.of.net(), range_calibration(self.of.data, self.clips), self.bits)
+
+
+def aware(student: Run, bits: int | None = 8, plan: Training | None = None) -> Run:
+    """A student fine-tuned in so many bits with the loss of its last stage.
+
+    Args: student, taught or not; bits, None for the control of as many epochs without rounding;
+        plan, CP-Mobile's share of the student's own epochs and rate when None: `fine_tuning`.
+    The run's network is a `FakeQuantised`; its `graph` is what `asclib.compression.export` takes.
+    Raises: ValueError for a student whose last stage does not compare logits.
+    """
+    lesson = student.lesson
+    if lesson is not None and lesson.stages[-1].on != "logits":
+        raise ValueError(
+            f"the student's last stage compares {lesson.stages[-1].on}, and an int8 network shows "
+            "logits alone: take a student whose last stage compares logits"
+        )
+    if lesson is not None:
+        lesson = replace(lesson, stages=lesson.stages[-1:])
+    return replace(
+        student,
+        network=Aware(student, bits),
+        plan=plan or fine_tuning(student.plan),
+        lesson=lesson,
+        start=None,
+    )
+
+
+def fine_tuning(plan: Training) -> Training:
+    """How a student is fine-tuned: CP-Mobile's share of the epochs and of the rate."""
+    return replace(
+        plan,
+        epochs=max(1, round(EPOCHS * plan.epochs)),
+        learning_rate=RATE * plan.learning_rate,
+    )
+
+
+class _FakeWalk(Walk):
+    """One pass through the graph of a FakeQuantised, everything rounded on its way."""
+
+    def __init__(self, owner: FakeQuantised, bits: int):
+        super().__init__(owner.graph, self.activation)
+        self.owner, self.bits = owner, bits
+        self.kernels, self.constants = kernels_of(owner.graph), constants_of(owner.graph)
+        self.ranges = owner.ranges.tolist()
+
+    def get_attr(
+        self, target: fx.node.Target, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        if target in self.kernels:
+            return value + (quantize_weight(value.detach(), self.bits) - value).detach()
+        if target in self.constants:
+            return round_between(value, *min_max(value.detach()))
+        return value
+
+    def activation(self, name: str, x: Tensor) -> Tensor:
+        place = self.owner.places[name]
+        if self.owner.training:
+            with torch.no_grad():
+                extremes = torch.stack(x.aminmax()).to(self.owner.ranges)
+                self.owner.ranges[place].lerp_(extremes, 1 - KEEP)
+            self.ranges[place] = self.owner.ranges[place].tolist()
+        return round_between(x, *self.ranges[place])

@@ -1,0 +1,232 @@
+"""Distillation: a technique is a tuple of stages, and one trainer runs them all.
+
+A stage trains the whole student on `hard · cross-entropy + weight · loss(student, teacher)`, with a
+new optimiser, and leaves it with the weights of its best validation epoch. What the loss compares,
+logits or maps, is named by the stage (`asclib.networks.outputs`); over several maps it is summed.
+
+Chapters: book/distillation/response, book/distillation/rrs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asclib.distillation import losses
+from asclib.distillation.answers import Answers, SideBySide
+from asclib.networks.outputs import MAPS, look_at
+from asclib.training import Batch, Clips, Monitor, Objective, Training, stream, train
+
+CONNECTED = 2**32 - 1  # beyond any epoch: the place of the learnt maps among random streams
+Connect = Literal["teacher", "both"]
+Need = Literal["labels", "margin"]
+SHARED = 128  # numbers both embeddings are brought to, as in CRD
+
+
+class Connected(nn.Module):
+    """A student, and the learnt linear maps that stand between its outputs and the loss.
+
+    Trained with the student and thrown away with it: the student alone is deployed.
+
+    Args:
+        student: any network.
+        sizes: for each output, channels, or numbers, of the student's and of the teacher's.
+        both: bring both embeddings to SHARED numbers instead of the student's to the teacher's.
+        is_map: the outputs are maps, and the linear maps 1x1 convolutions.
+    """
+
+    def __init__(self, student: nn.Module, sizes: list[tuple[int, int]], both: bool, is_map: bool):
+        super().__init__()
+        self.student = student
+        self.ours, self.theirs = nn.ModuleList(), nn.ModuleList()
+        linear = (lambda a, b: nn.Conv2d(a, b, 1)) if is_map else nn.Linear
+        for ours, theirs in sizes:
+            self.ours.append(linear(ours, SHARED if both else theirs))
+            self.theirs.append(linear(theirs, SHARED) if both else nn.Identity())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.student(x)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One phase of a technique.
+
+    `loss(student, teacher, **arguments)` is weighted by `weight`, the cross-entropy by `hard`.
+    `epochs` multiplies the epochs of the profile's stage training, `monitor` replaces its own.
+    `on` names the output of both networks that the loss compares; of several maps, a tuple, the
+    losses are summed. `connect` puts a learnt linear map between: "teacher" from the student's size
+    to the teacher's, "both" from each to a third.
+    `needs` names what else the loss asks for: "labels" of the batch, or the teacher's "margin"
+    (`losses.negative_mean`).
+    Raises: ValueError for several outputs that are not all maps.
+    """
+
+    loss: Callable[..., Tensor]
+    weight: float
+    hard: float
+    epochs: float = 1.0
+    arguments: dict[str, Any] = field(default_factory=dict)
+    on: str | tuple[str, ...] = "logits"
+    connect: Connect | None = None
+    needs: tuple[Need, ...] = ()
+    monitor: Monitor | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.on, tuple) and not (self.on and set(self.on) <= set(MAPS)):
+            raise ValueError(f"several outputs must all be maps, {', '.join(MAPS)}: not {self.on}")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names in `on`, one or several."""
+        return self.on if isinstance(self.on, tuple) else (self.on,)
+
+    def weighted(self, factor: float) -> Stage:
+        """The same stage, its loss weighted so many times as much; labels keep their share."""
+        return replace(self, weight=self.weight * factor)
+
+    def settings(self) -> dict[str, Any]:
+        """The stage in plain json values, for the store's keys and the tables of results.
+
+        `on`, `connect`, `needs`, `monitor` are named only where they are not as usual.
+        """
+        plain = {
+            "loss": self.loss.__name__,
+            "weight": self.weight,
+            "hard": self.hard,
+            "epochs": self.epochs,
+            "arguments": self.arguments,
+        }
+        rare = [item for item in fields(self) if item.name not in plain]
+        changed = {
+            item.name: getattr(self, item.name)
+            for item in rare
+            if getattr(self, item.name) != item.default
+        }
+        return plain | {key: list(v) if isinstance(v, tuple) else v for key, v in changed.items()}
+
+
+def objective(stage: Stage, teacher: Tensor | SideBySide) -> Objective:
+    """The trainer's objective for one stage; `teacher` (n, ...) answers the clips to fit.
+
+    Raises: ValueError, when it is called, for a loss that needs one class a clip and soft labels,
+        or a batch without answers.
+    """
+    parts = teacher.parts if isinstance(teacher, SideBySide) else (teacher,)
+    channels = [part.shape[1] for part in parts]
+    fixed = [dict(stage.arguments) for _ in parts]
+    if "margin" in stage.needs:
+        for own, part in zip(fixed, parts, strict=True):
+            own["margin"] = losses.negative_mean(part)
+
+    def loss(net: nn.Module, batch: Batch) -> Tensor:
+        if batch.answers is None:
+            raise ValueError("the loss compares with a teacher: give train its answers as well")
+        ours: Sequence[Tensor]
+        if stage.on == "logits":
+            logits = net(batch.x)
+            ours = (logits,)
+        else:
+            student = net.student if isinstance(net, Connected) else net
+            logits, ours = look_at(student, batch.x, stage.outputs)
+        said = batch.answers.to(ours[0])
+        theirs: Sequence[Tensor] = said.split(channels, dim=1) if len(parts) > 1 else (said,)
+        if isinstance(net, Connected):
+            ours = [linear(output) for linear, output in zip(net.ours, ours, strict=True)]
+            theirs = [linear(output) for linear, output in zip(net.theirs, theirs, strict=True)]
+        more = {}
+        if "labels" in stage.needs:
+            if batch.targets.is_floating_point():
+                raise ValueError(
+                    f"losses.{stage.loss.__name__} needs one class for each clip, and a transform "
+                    "of the plan makes soft labels: leave it out of Training.batch"
+                )
+            more["labels"] = batch.targets
+        each = (
+            stage.loss(student, answer, **own, **more)
+            for student, answer, own in zip(ours, theirs, fixed, strict=True)
+        )
+        distilled = stage.weight * sum(each, start=logits.new_zeros(()))
+        if stage.hard == 0:  # a hint on an early map: nothing flows back through the later layers
+            return distilled
+        return stage.hard * F.cross_entropy(logits, batch.targets) + distilled
+
+    return loss
+
+
+def distill(
+    student: nn.Module,
+    answers: Answers,
+    fit: Clips,
+    validation: Clips,
+    stages: tuple[Stage, ...],
+    plan: Training,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    first: int = 0,
+) -> pd.DataFrame:
+    """Train the student in place, stage after stage.
+
+    Args:
+        stages: one of TECHNIQUES, or a tuple of your own.
+        plan: of each stage, with its epochs multiplied by the stage's.
+        first: how many stages the student has been through before these.
+        Others as `training.train`. Returns: its history, with a column `stage` in front.
+    Raises: ValueError when teacher answers and clips do not line up.
+    """
+    histories = []
+    for number, stage in enumerate(stages, first):
+        place = folder / f"stage-{number}" if folder else None
+        if place:
+            place.mkdir(exist_ok=True)
+        teacher = answers.joined(fit.identifiers, stage.on)
+        histories.append(
+            train(
+                _connected(student, stage, teacher, fit.x[:1], seed),
+                fit,
+                validation,
+                replace(
+                    plan,
+                    epochs=max(1, round(plan.epochs * stage.epochs)),
+                    monitor=stage.monitor or plan.monitor,
+                ),
+                objective=objective(stage, teacher),
+                answers=teacher,
+                seed=another_order(seed, number),
+                folder=place,
+                label=f"{stage.loss.__name__}, stage {number + 1} of {first + len(stages)}",
+            ).assign(stage=number)
+        )
+    history = pd.concat(histories, ignore_index=True)
+    return history[["stage", *history.columns.drop("stage")]]
+
+
+def another_order(seed: int, number: int) -> int:
+    """The seed of a stage with so many before it: each shows the clips in an order of its own."""
+    return seed + 7_919 * number
+
+
+def _connected(
+    student: nn.Module, stage: Stage, teacher: Tensor | SideBySide, x: Tensor, seed: int
+) -> nn.Module:
+    """The student, with the learnt maps of the stage around it where it asks for some."""
+    if stage.connect is None:
+        return student
+    theirs = teacher.channels if isinstance(teacher, SideBySide) else [teacher.shape[1]]
+    with torch.no_grad(), torch.random.fork_rng():
+        ours = [output.shape[1] for output in look_at(student.eval(), x, stage.outputs)[1]]
+        torch.manual_seed(stream(seed, CONNECTED))  # not as the student's own weights
+        return Connected(
+            student,
+            list(zip(ours, theirs, strict=True)),
+            both=stage.connect == "both",
+            is_map=stage.outputs[0] in MAPS,
+        )

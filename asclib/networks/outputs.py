@@ -1,0 +1,85 @@
+"""What a loss can compare: the logits of two networks, their embeddings, or a map on the way.
+
+Names are those of TMSIC: "logits"; "embedding", the penultimate activations; "conv1" to "conv4",
+the maps after their last ReLU; "norm1" to "norm4", the same maps before it. The teacher's output is
+that of its ten members, side by side along the channels.
+
+Chapter: book/distillation/feature_maps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asclib.networks.teacher import OneVsAllTeacher
+
+MAPS = tuple(f"{kind}{number}" for kind in ("conv", "norm") for number in (1, 2, 3, 4))
+OUTPUTS = ("logits", "embedding", *MAPS)
+GRID = (70, 2)  # mel bands and frames of the last map
+
+
+def look(net: nn.Module, x: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """The logits (batch, classes) and one other output of a network, in a single pass.
+
+    Args, returns and raises as `look_at`, for one name and its output.
+    """
+    logits, (output,) = look_at(net, x, (name,))
+    return logits, output
+
+
+def look_at(net: nn.Module, x: Tensor, names: tuple[str, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The logits (batch, classes) and several other outputs of a network, in a single pass.
+
+    Args: net, a TMSIC or the teacher; x (batch, 1, 140, 8); names, of OUTPUTS.
+    Returns: logits, and for each name (batch, d) or (batch, channels, 70, 2): a larger map is
+    averaged over that grid, so that the ten members' maps of a clip fill kilobytes, not megabytes.
+    Raises: ValueError naming the outputs there are.
+    """
+    for name in names:
+        if name not in OUTPUTS:
+            raise ValueError(f"no output {name!r} to compare: choose one of {', '.join(OUTPUTS)}")
+    bodies = list(net.members) if isinstance(net, OneVsAllTeacher) else [net]
+    layers = {name: _layer(name) for name in names if name != "logits"}
+    with _listening(bodies, set(layers.values())) as heard:
+        logits = net(x)
+    return logits, tuple(
+        _output(name, heard[layers[name]]) if name in layers else logits for name in names
+    )
+
+
+def _output(name: str, heard: list[Tensor]) -> Tensor:
+    """What a layer of each body said, side by side, as the output of that name."""
+    output = torch.cat(heard, dim=1)
+    if not name.startswith("norm"):
+        output = F.relu(output)
+    if name in MAPS and output.shape[-2:] != GRID:  # of the last map this would be a slow copy
+        output = F.adaptive_avg_pool2d(output, GRID)
+    return output
+
+
+def _layer(name: str) -> str:
+    """The layer of TMSIC whose answer, once rectified, is the output."""
+    return "dense" if name == "embedding" else name.replace("conv", "norm")
+
+
+@contextlib.contextmanager
+def _listening(bodies: list[nn.Module], layers: set[str]) -> Iterator[dict[str, list[Tensor]]]:
+    """What each layer answers inside the block, body after body."""
+    heard: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    hooks = [
+        body.get_submodule(layer).register_forward_hook(
+            lambda module, inputs, answer, layer=layer: heard[layer].append(answer)
+        )
+        for body in bodies
+        for layer in layers
+    ]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()

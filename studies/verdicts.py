@@ -1,0 +1,99 @@
+"""What the decisive comparison has found: one primary difference, its confirmation, and the rest.
+
+One rule decides everywhere, `asclib.evaluation.statistics`: *yes* where the 95 % interval over
+locations, seeds and teachers excludes zero, *no* where it lies within a point of it, else *open*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from asclib.evaluation import control
+from asclib.evaluation.statistics import Difference, difference
+from asclib.evaluation.systems import Clips, System
+from studies.arms import ARMS, DECIDING
+from studies.record import Record
+
+PRIMARY = ("rrs", "response_response")
+CONTROL = "labels"
+PAIRS = (  # of the deciding arms: the primary one first
+    PRIMARY,
+    ("rrs", "labels_response"),
+    ("rrs", "labels"),
+    ("response_response", "labels"),
+    ("labels_response", "labels"),
+    ("labels_response", "response_response"),
+)
+
+
+def decide(record: Record, epochs: Sequence[int], candidate: str) -> dict[str, Any]:
+    """The differences of the deciding arms, and those of all arms to the control.
+
+    Returns: `primary` at the longest of the epochs; `pairs`, a row for each two deciding arms,
+        epochs and measure; `control`, each other arm minus labels in accuracy with Dunnett's
+        intervals, at the shortest of the epochs.
+    Raises: ValueError naming the run that is missing of a deciding arm.
+    """
+    clips, rows = record.clips, []
+    for length in epochs:
+        for measure in ("accuracy", "log_loss"):
+            systems = {arm: record.system(arm, length, candidate, measure) for arm in DECIDING}
+            for one, other in PAIRS:
+                found = difference(*shared(systems[one], systems[other]), clips, measure)
+                pair = {"system": one, "base": other, "epochs": length, "measure": measure}
+                rows.append(pair | plain(found))
+    primary = next(
+        row
+        for row in rows
+        if (row["system"], row["base"]) == PRIMARY
+        and (row["epochs"], row["measure"]) == (max(epochs), "accuracy")
+    )
+    against = against_labels(record, min(epochs), candidate, clips)
+    return {"candidate": candidate, "primary": primary, "pairs": rows, "control": against}
+
+
+def shared(one: System, other: System) -> tuple[System, System]:
+    """Both with the seeds and the teachers that they share: one may have been given more."""
+    seeds = set(one.seeds) & set(other.seeds)
+    teachers = set(one.teachers or ()) & set(other.teachers or ())
+    return one.only(seeds, teachers), other.only(seeds, teachers)
+
+
+def against_labels(
+    record: Record, epochs: int, candidate: str, clips: Clips
+) -> list[dict[str, Any]]:
+    """All arms that were run minus labels, their intervals holding all at once."""
+    there = {row["arm"] for row in record.rows if row["epochs"] == epochs} - {CONTROL}
+    systems: list[System] = []
+    for arm in ARMS:
+        if arm in there:
+            try:
+                systems.append(record.system(arm, epochs, candidate))
+            except ValueError:  # under another teacher only
+                continue
+    found = control.against(record.system(CONTROL, epochs, candidate), systems, clips)
+    return [{"system": arm, "epochs": epochs} | plain(one) for arm, one in found.items()]
+
+
+def plain(found: Difference) -> dict[str, Any]:
+    """A difference for a table: fractions, or nats for log loss."""
+    return {
+        "difference": round(found.estimate, 5),
+        "low": round(found.low, 5),
+        "high": round(found.high, 5),
+        "verdict": str(found.verdict),
+        "seeds": found.seeds,
+        "teachers": found.teachers,
+        "locations": found.locations,
+    }
+
+
+def sentence(row: dict[str, Any]) -> str:
+    """One difference in words."""
+    unit, scale = ("points", 100) if row.get("measure", "accuracy") == "accuracy" else ("nats", 1)
+    low, middle, high = (scale * row[key] for key in ("low", "difference", "high"))
+    return (
+        f"{row['system']} - {row.get('base', CONTROL)}, {row['epochs']} epochs: "
+        f"{middle:+.2f} {unit}, {low:+.2f} to {high:+.2f} ({row['verdict']})"
+    )

@@ -1,0 +1,100 @@
+"""What the studies of quantisation measure, and what their committed figures must hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asclib.compression import Calibration, agreement, calibration_rows, simulate
+from asclib.compression.qat import FakeQuantised, aware, range_calibration
+from asclib.runs import Experiment
+from asclib.store import results
+from asclib.training import macro_accuracy, predict
+from studies import qat, quantization
+
+REAL = os.environ.get("ASCLIB_REAL_SOUNDS", "absent")
+
+
+def test_the_calibration_curve_is_that_of_the_simulation(tiny):
+    kinds = {"corrected dynamic range": ("dynamic_range", None, True)}
+    found = quantization.quantization([tiny], kinds, numbers=(2, 5), draws=2)
+    assert (found["draws"], [row["number"] for row in found["calibration"]]) == (2, [2, 5])
+    net, test, fit = tiny.student().net(), tiny.clips("test"), tiny.clips("fit")
+    logits = predict(net, test.x)
+    for row in found["calibration"]:
+        same, change = [], []
+        for draw in range(2):
+            rows = calibration_rows(tiny.table("fit"), row["number"], seed=draw)
+            simulated = simulate(net, "full_int8", Calibration(fit.x[rows]))
+            answers = predict(simulated, test.x)
+            same.append(agreement(answers, logits))
+            change.append(
+                macro_accuracy(answers, test.labels) - macro_accuracy(logits, test.labels)
+            )
+        assert row["as_float"] == pytest.approx(np.mean(same))
+        assert (row["worst"], row["best"]) == pytest.approx((min(same), max(same)))
+        assert row["accuracy_per_seed"] == pytest.approx(change, abs=1e-9)
+    (file,) = found["files"]
+    assert file["as_simulated"] >= 0.98
+    assert found["float_accuracy"] == pytest.approx([macro_accuracy(logits, test.labels)])
+
+
+def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(tiny):
+    both = [Experiment(tiny.profile, seed=seed, taught_by=tiny.teacher()) for seed in (0, 1)]
+    found = qat.qat(both, students=("response",), bits=(8,), ask=predict)
+    test, scores = tiny.clips("test"), {}
+    students = [one.taught("response") for one in both]
+    assert not torch.equal(*(student.net().head.weight for student in students))
+    for student in students:
+        clips, control = range_calibration(tiny.data), aware(student, None).net()
+        for way, net in (
+            ("rounded", FakeQuantised(student.net(), clips, 8)),
+            ("tuned, rounded", FakeQuantised(control.graph, clips, 8)),
+            ("aware", aware(student, 8).net()),
+        ):
+            scores.setdefault(way, []).append(macro_accuracy(predict(net, test.x), test.labels))
+    for row in found["runs"]:
+        if row["way"] in scores:
+            assert row["accuracy"] == pytest.approx(scores[row["way"]][row["seed"]])
+    named = {(row["system"], row["base"]): row for row in found["differences"]}
+    row = named["aware", "tuned, rounded"]
+    expected = np.subtract(scores["aware"], scores["tuned, rounded"])
+    assert row["accuracy_per_seed"] == pytest.approx(expected, abs=1e-9)
+    assert {row["bits"] for row in found["differences"]} == {8}
+
+
+@pytest.mark.parametrize("name", ["quantization", "quantization_real"])
+def test_committed_files_lose_no_more_than_allowed(name):
+    found = results(name)
+    drop = {row["file"]: -100 * row["accuracy"] for row in found["differences"]}
+    assert drop["full int8, min max"] <= 0.5
+    for row in found["files"]:
+        if "dynamic range" in row["file"]:
+            assert row["as_float"] >= 0.99
+        assert row["as_simulated"] >= 0.97
+
+
+@pytest.mark.skipif(
+    not Path(REAL).is_dir(),
+    reason="ASCLIB_REAL_SOUNDS names no folder of real recordings in TAU layout",
+)
+def test_files_say_of_real_held_out_recordings_what_the_network_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    experiment = Experiment("quick", REAL)
+    assert not set(experiment.table("train")["recording"]) & set(
+        experiment.table("test")["recording"]
+    )
+    net, test = experiment.student().net(), experiment.clips("test")
+    logits = predict(net, test.x)
+    floating = macro_accuracy(logits, test.labels)
+    assert floating > 0.3  # chance is 0.1: agreement of networks that guess says nothing
+    lite = quantization.files(experiment, net, test.x)
+    for name, share in (("dynamic range", 0.97), ("full int8, min max", 0.97)):
+        answers, simulated = lite[name]
+        assert agreement(answers, logits) >= share
+        assert agreement(answers, simulated) >= 0.97
+        assert macro_accuracy(answers, test.labels) >= floating - 0.015

@@ -1,0 +1,120 @@
+"""The runs of the decisive comparison are kept in small files, and one rule decides on them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from studies import verdicts
+from studies.arms import DECIDING
+from studies.record import NOBODY, Record, from_bytes, in_bytes
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def test_losses_in_bytes_are_true_on_average():
+    for exact in (np.random.default_rng(1).exponential(0.8, 10_000), np.full(10_000, 2.3)):
+        kept = from_bytes(in_bytes(exact))
+        assert kept.mean() == pytest.approx(exact.mean(), abs=1e-3)
+        assert np.abs(kept - exact).max() < 0.3
+    assert from_bytes(in_bytes(np.array([0.0, 1e9]))) == pytest.approx([0, 36.04], abs=0.01)
+
+
+def synthetic(path, right, limit=10**6):
+    """A record of (teachers, seeds, clips) answers by arm, four clips at each location."""
+    clips = next(iter(right.values())).shape[-1]
+    place = np.arange(clips) // 4
+    table = pd.DataFrame(
+        {
+            "scene": [f"scene{k % 10}" for k in place],
+            "device": "a",
+            "recording": [f"r{k}" for k in place],
+            "city": "city",
+            "location": place.astype(str),
+            "rendering": "own",
+        }
+    )
+    record = Record(path, {"made": "up"}, table, limit)
+    for arm, answers in right.items():
+        for teacher, runs in enumerate(answers):
+            for seed, hits in enumerate(runs):
+                row = {
+                    "arm": arm,
+                    "candidate": NOBODY if arm == "labels" else "x",
+                    "epochs": 24,
+                    "teacher": teacher,
+                    "seed": seed,
+                    "second_rate": None,
+                }
+                record.add(row, hits, np.where(hits, 0.2, 2.0))
+    return record
+
+
+def test_files_stay_below_their_limit_and_lose_no_run(tmp_path):
+    right = {"rrs": np.random.default_rng(0).random((3, 4, 4_000)) < 0.7}
+    record = synthetic(tmp_path / "fair.json", right, limit=20_000)
+    files = sorted((tmp_path / "fair").glob("rrs-*.npz"))
+    assert len(files) == 3 and max(file.stat().st_size for file in files) < 20_000
+    found = Record(record.path).system("rrs", 24, "x")
+    for teacher, seed, values in zip(found.teachers, found.seeds, found.values, strict=True):
+        np.testing.assert_array_equal(values, right["rrs"][teacher, seed])
+
+
+def test_a_run_that_was_cut_off_between_two_files_is_added_again(tmp_path):
+    right = np.random.default_rng(0).random((1, 3, 400)) < 0.7
+    record = synthetic(tmp_path / "fair.json", {"rrs": right})
+    settings = json.loads(record.path.read_text())
+    last = settings["runs"].pop()  # its answers are there, its row is not
+    record.path.write_text(json.dumps(settings))
+    Record(record.path).add(last, right[0, 2], np.zeros(400))
+    found = Record(record.path).system("rrs", 24, "x")
+    np.testing.assert_array_equal(found.values, right[0])
+
+
+# ---- decisions ----------------------------------------------------------------------------------
+
+
+def test_one_rule_decides(tmp_path):
+    generator = np.random.default_rng(0)
+    shape = (4, 5, 2_200)  # 550 locations
+    easy = generator.random((1, 1, 2_200))  # clips are easy or hard for everybody
+    chances = {"labels": 0.70, "response_response": 0.70, "rrs": 0.76}
+    right = {
+        arm: 0.5 * easy + 0.5 * generator.random(shape) < chance for arm, chance in chances.items()
+    }
+    right["labels_response"] = right["response_response"]
+    found = verdicts.decide(synthetic(tmp_path / "fair.json", right), [24], "x")
+    assert (found["primary"]["system"], found["primary"]["base"]) == verdicts.PRIMARY
+    primary = found["primary"]
+    assert primary["verdict"] == "yes" and 0.03 < primary["low"] < primary["high"] < 0.12
+    assert (primary["seeds"], primary["teachers"], primary["locations"]) == (5, 4, 550)
+    pairs = {(row["system"], row["base"], row["measure"]): row for row in found["pairs"]}
+    same = pairs["labels_response", "response_response", "accuracy"]
+    assert same["verdict"] == "no" and same["difference"] == 0
+    assert pairs["rrs", "labels", "log_loss"]["difference"] < 0
+    against = {row["system"]: row for row in found["control"]}
+    assert against["rrs"]["verdict"] == "yes" and against["response_response"]["verdict"] != "yes"
+    text = verdicts.sentence(primary)
+    assert text.startswith("rrs - response_response, 24 epochs: +") and text.endswith("(yes)")
+
+
+def test_a_run_that_is_missing_leaves_the_decision_undone(tmp_path):
+    right = np.ones((2, 2, 400), bool)
+    record = synthetic(tmp_path / "fair.json", dict.fromkeys(DECIDING, right))
+    record.rows.pop()
+    with pytest.raises(ValueError, match="no run with seed 1 and teacher 1"):
+        verdicts.decide(record, [24], "x")
+    with pytest.raises(ValueError, match="no run of labels with 48 epochs"):
+        verdicts.decide(record, [48], "x")
+
+
+def test_arms_may_have_more_seeds_than_others(tmp_path):
+    right = {arm: np.random.default_rng(0).random((2, 2, 400)) < 0.7 for arm in DECIDING}
+    more = np.random.default_rng(1).random((2, 3, 400)) < 0.7
+    right |= dict.fromkeys(verdicts.PRIMARY, more) | {"dist": more[:1], "response": more[:, :1]}
+    found = verdicts.decide(synthetic(tmp_path / "fair.json", right), [24], "x")
+    seeds = {(row["system"], row["base"]): row["seeds"] for row in found["pairs"]}
+    assert found["primary"]["seeds"] == 3 and seeds["rrs", "labels"] == 2
+    against = {row["system"] for row in found["control"]}
+    assert against == {*DECIDING, "dist", "response"} - {"labels"}
