@@ -3,33 +3,43 @@
 A key holds values: settings, arrays by their content, the versions of the libraries that compute,
 the processor's instructions. Code of asclib is named, not read: whoever changes what it computes
 raises the version that its artefact states, and a test compares the code with a table of hashes so
-that nobody forgets. Code of a reader's own has no such test, so its text is part of the key.
+that nobody forgets. Code of a reader's own has no such test, so what Python compiles it to is part
+of the key, with all it uses; comments, layout, docstrings, annotations and the names of local
+variables are not. Another minor version of Python compiles it anew: to another key.
 
 Chapter: book/practice/training.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
+import dis
 import functools
 import hashlib
-import inspect
 import json
 import os
+import re
 import sys
 import sysconfig
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
 
 # The libraries whose arithmetic ends up in what is heard and learnt, and in a .tflite file.
-LIBRARIES = ("librosa", "numpy", "scipy", "soundfile", "soxr", "torch")
+LIBRARIES = ("audiomentations", "librosa", "numpy", "scipy", "soundfile", "soxr", "torch")
 CONVERTERS = (*LIBRARIES, "ai-edge-litert", "ai-edge-quantizer", "litert-torch")
 # Variables by which a user makes these libraries forget instructions that the processor has.
 INSTRUCTIONS = (
@@ -85,67 +95,127 @@ def plain(value: Any) -> Any:
 
 
 def _plain(value: Any, above: tuple[int, ...]) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if id(value) in above:  # a function that calls itself, an object that knows its owner
         return "above"
     above = (*above, id(value))
-    torch = sys.modules.get("torch")  # without it, nothing is a tensor
+    torch, pandas = sys.modules.get("torch"), sys.modules.get("pandas")
     if torch and isinstance(value, torch.Tensor):
-        return _array(value.detach().cpu().numpy())
+        precise = value.float() if value.dtype == torch.bfloat16 else value
+        return [str(value.dtype), _array(precise.detach().cpu().numpy(), above)]
     if isinstance(value, np.ndarray):
-        return _array(value)
+        return _array(value, above)
+    if pandas and isinstance(value, (pandas.DataFrame, pandas.Series)):
+        return [type(value).__name__, hashlib.sha256(value.to_csv().encode()).hexdigest()]
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, above) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
+    if type(value) in (dict, OrderedDict, MappingProxyType):
+        items = [[_plain(key, above), _plain(item, above)] for key, item in value.items()]
+        if all(isinstance(key, str) for key, _ in items):
+            return dict(items)
+        return sorted(items, key=json.dumps)
+    if type(value) in (tuple, list):
         return [_plain(item, above) for item in value]
-    if isinstance(value, (set, frozenset)):
+    if type(value) in (set, frozenset):
         return sorted(json.dumps(_plain(item, above), sort_keys=True) for item in value)
+    if type(value) in (bytes, complex, range, slice, np.dtype, re.Pattern):
+        return repr(value)
+    if torch and type(value) in (torch.dtype, torch.device, torch.Size):
+        return repr(value)
     if isinstance(value, functools.partial):
-        return {
-            "of": _plain(value.func, above),
-            "arguments": _plain(value.args, above),
-            "keywords": _plain(value.keywords, above),
-        }
+        content = [_plain(part, above) for part in (value.func, value.args, value.keywords)]
+        return {"of": content[0], "arguments": content[1], "keywords": content[2]}
     if isinstance(value, ModuleType):
-        return value.__name__
+        return _released(value.__name__)
     if isinstance(value, MethodType):
         return [_plain(value.__func__, above), _plain(value.__self__, above)]
-    if isinstance(value, (FunctionType, type)):
-        return _code(value, above)
+    if isinstance(value, (staticmethod, classmethod)):
+        return _plain(value.__func__, above)
+    if isinstance(value, property):
+        return [_plain(part, above) for part in (value.fget, value.fset)]
+    if isinstance(value, functools.cached_property):
+        return _plain(value.func, above)
+    if isinstance(value, FunctionType):
+        return _function(value, above)
+    if isinstance(value, type):
+        return _class(value, above)
     if isinstance(getattr(value, "__wrapped__", None), FunctionType):  # functools.cache
         return _plain(value.__wrapped__, above)
     if hasattr(value, "store_key"):
         return value.store_key
+    return {"type": _class(type(value), above), "content": _content(value, above)}
+
+
+def _content(value: Any, above: tuple[int, ...]) -> Any:
+    """What an object holds. Raises: TypeError where that cannot be read."""
+    torch = sys.modules.get("torch")
     if torch and isinstance(value, torch.nn.Module):
-        return {
-            "type": _code(type(value), above),
-            "form": repr(value) + str(getattr(value, "code", "")),
-            "version": getattr(value, "version", None),
-            "state": _plain(value.state_dict(), above),
-        }
+        layers = [_layer(name, layer, above) for name, layer in value.named_modules()]
+        return [str(getattr(value, "code", "")), layers]  # the code is a traced network's
     if dataclasses.is_dataclass(value):
-        content = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-        return {"type": _code(type(value), above), **_plain(content, above)}
-    if callable(value) and not hasattr(value, "__dict__"):  # a function of C, torch.relu
-        return getattr(value, "__qualname__", type(value).__qualname__)
-    if hasattr(value, "__dict__"):
-        return {"type": _code(type(value), above), **_plain(vars(value), above)}
+        return _plain({f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, above)
+    held = dict(getattr(value, "__dict__", {}))
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(value, name):
+                held[name] = getattr(value, name)
+    kinds: tuple[Any, ...] = (bool, int, float, str, tuple, list, dict, set, frozenset)
+    for kind in kinds:  # of which it is a special one
+        if isinstance(value, kind):
+            return [_plain(kind(value), above), _plain(held, above)]
+    home = type(value).__module__.partition(".")[0]
+    if held or home == "asclib" or is_own(type(value)):
+        return _plain(held, above)
+    if isinstance(value, (BuiltinFunctionType, MethodWrapperType)):  # of C; its owner counts
+        owner = value.__self__
+        bound = None if owner is None or isinstance(owner, ModuleType) else _plain(owner, above)
+        return [value.__module__, value.__qualname__, bound]
+    if callable(value):  # operator.itemgetter(1), numpy.add
+        parts = value.__reduce_ex__(2)
+        return parts if isinstance(parts, str) else [_plain(part, above) for part in parts[:2]]
     raise TypeError(f"a {type(value).__name__} cannot be part of a key: give its content instead")
 
 
-def _array(value: np.ndarray) -> list[Any]:
+def _layer(name: str, layer: Any, above: tuple[int, ...]) -> Any:
+    """One module of a network: its class, its own weights and buffers, its attributes."""
+    import torch
+
+    if "store_key" in dir(type(layer)):
+        return [name, layer.store_key]
+    internal = vars(torch.nn.Module())
+    own = {key: value for key, value in vars(layer).items() if key not in internal}
+    if isinstance(layer, torch.fx.GraphModule):  # its code says it all
+        own = {}
+    weights = {
+        **dict(layer.named_parameters(recurse=False)),
+        **dict(layer.named_buffers(recurse=False)),
+    }
+    kind = "GraphModule" if isinstance(layer, torch.fx.GraphModule) else _class(type(layer), above)
+    return [name, kind, _plain(own, above), _plain(weights, above)]
+
+
+def _array(value: np.ndarray, above: tuple[int, ...]) -> list[Any]:
     if value.dtype == object:
-        return ["array", list(value.shape), [str(item) for item in value.ravel()]]
+        return ["array", list(value.shape), [_plain(item, above) for item in value.ravel()]]
     content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     return ["array", str(value.dtype), list(value.shape), content]
 
 
 # ---- code ------------------------------------------------------------------------------------
+
+# What Python and its dataclasses write into a class, and what only documents it.
+_WRITTEN = frozenset(
+    """
+    __abstractmethods__ __annotate__ __annotate_func__ __annotations__ __annotations_cache__
+    __dataclass_fields__ __dataclass_params__ __dict__ __doc__ __firstlineno__ __match_args__
+    __module__ __orig_bases__ __parameters__ __qualname__ __slots__ __static_attributes__
+    __weakref__ _abc_impl
+    """.split()
+)
 
 
 def is_own(thing: FunctionType | type) -> bool:
@@ -157,177 +227,118 @@ def is_own(thing: FunctionType | type) -> bool:
     return home == "__main__" or (file is not None and not file.startswith(_INSTALLED))
 
 
-def _code(thing: FunctionType | type, above: tuple[int, ...]) -> Any:
-    home = thing.__module__.partition(".")[0]  # asclib's files may be moved, and nothing else is
-    name = f"{home if home == 'asclib' else thing.__module__}.{thing.__qualname__}"
-    bound = _bound(thing, above) if isinstance(thing, FunctionType) else {}
-    if not is_own(thing):
-        return [name, bound] if bound else name
-    text, used = source(thing)
+def _name(thing: FunctionType | type) -> str:
+    home = (thing.__module__ or "").partition(".")[0]
+    if home == "asclib":  # its files may be moved, and nothing else is
+        return f"asclib.{thing.__qualname__}"
+    return f"{_released(thing.__module__ or '')}.{thing.__qualname__}"
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+def _released(module: str) -> str:
+    """The name of a module, with the version of the package that an installation has it from."""
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names or top not in _distributions():
+        return module
+    package = _distributions()[top][0]
+    return f"{module} of {package} {metadata.version(package).partition('+')[0]}"
+
+
+def _function(function: FunctionType, above: tuple[int, ...]) -> Any:
+    """A function by what it computes, with what it is bound to and what it uses."""
+    bound = _bound(function, above)
+    if not is_own(function):
+        return [_name(function), bound] if bound else _name(function)
+    code, used = _compiled(function.__code__, function.__globals__)
+    more = {key: value for key, value in vars(function).items() if key != "__wrapped__"}
     return {
-        "name": thing.__qualname__,
-        "text": text,
-        **bound,
+        "name": function.__qualname__,
+        "code": [_plain(part, above) for part in code],
         "uses": {key: _plain(value, above) for key, value in sorted(used.items())},
+        **({"bound": bound} if bound else {}),
+        **({"attributes": _plain(more, above)} if more else {}),
     }
 
 
 def _bound(function: FunctionType, above: tuple[int, ...]) -> dict[str, Any]:
-    """What a function carries with it: the variables it closes over."""
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return {name: _plain(cell.cell_contents, above) for name, cell in cells}
+    """What a function carries with it: defaults, and the variables it closes over."""
+    bound: dict[str, Any] = {}
+    if is_own(function):
+        if function.__defaults__:
+            bound["defaults"] = _plain(function.__defaults__, above)
+        if function.__kwdefaults__:
+            bound["keyword defaults"] = _plain(function.__kwdefaults__, above)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            bound[name] = _plain(cell.cell_contents, above)
+        except ValueError:  # not filled yet
+            bound[name] = "empty"
+    return bound
 
 
-def source(thing: FunctionType | type) -> tuple[str, dict[str, Any]]:
-    """The text of a function or a class as far as it computes, and the globals it uses by name.
+def _class(kind: type, above: tuple[int, ...]) -> Any:
+    """A class by its name, or the reader's own by its bases and all that is in it."""
+    if not is_own(kind):
+        return _name(kind)
+    if id(kind) in above[:-1]:
+        return "above"
+    above = (*above, id(kind))
+    held = {
+        key: _plain(value, above)
+        for key, value in sorted(vars(kind).items())
+        if key not in _WRITTEN and not _is_written(kind, key, value)
+    }
+    bases = [_class(base, above) for base in kind.__bases__ if base is not object]
+    return {"name": kind.__qualname__, "bases": bases, "holds": held}
 
-    Comments, layout, docstrings, annotations and the names of local variables are not in the text,
-    and no version of Python writes another one. Only for what has no text, typed at a prompt, its
-    bytecode stands in, which each version of Python compiles anew: the key is then another one.
+
+def _is_written(kind: type, name: str, value: Any) -> bool:
+    """Whether Python made it, for slots, a dataclass or a named tuple: it follows from the rest."""
+    if type(value).__name__ in ("member_descriptor", "getset_descriptor", "_tuplegetter"):
+        return True
+    code = getattr(value, "__code__", None)
+    made = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
+    return made and name.startswith("__") and getattr(code, "co_filename", "").startswith("<")
+
+
+def _compiled(code: CodeType, space: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What Python compiled: instructions with their constants and the names they look up.
+
+    Returns: these, of the code and of all code in it; and by name the globals that it uses.
     """
-    space = vars(sys.modules[thing.__module__])
-    try:
-        if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
-            tree = _lambda(thing.__code__)
+    parts: list[Any] = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount]
+    used: dict[str, Any] = {}
+    reached: Any = None  # the module that the instruction before has put on the stack
+    path = ""
+    for step in dis.get_instructions(code):
+        constant = code.co_consts[step.arg or 0] if step.opcode in dis.hasconst else None
+        if isinstance(constant, CodeType):
+            inner, more = _compiled(constant, space)
+            parts.append(inner)
+            used |= more
+        elif step.opcode in dis.hasconst:
+            parts.append([step.opname, constant])
+        elif step.opcode in dis.hasname:
+            parts.append([step.opname, step.argval])
+        elif step.opname not in ("RESUME", "CACHE"):
+            parts.append([step.opname, step.arg])
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval in space:
+            reached, path = space[step.argval], step.argval
+        elif step.opname == "IMPORT_NAME":
+            reached, path = sys.modules.get(step.argval), step.argval
+        elif (
+            isinstance(reached, ModuleType)
+            and step.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
+            and hasattr(reached, step.argval)
+        ):
+            reached, path = getattr(reached, step.argval), f"{path}.{step.argval}"
         else:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except (OSError, TypeError, SyntaxError):  # typed at a prompt
-        return _bytecode(thing, space)
-    tree = _Bare().visit(tree)
-    return _written(tree), dict(_globals(tree, space))
-
-
-def _lambda(code: CodeType) -> ast.AST:
-    """A lambda's own syntax tree, out of the file and the line it stands in.
-
-    Raises: OSError when the text is not to be had, or does not say which of several it is.
-    """
-    whole = ast.parse("".join(inspect.findsource(code)[0]))
-    found = [
-        node
-        for node in ast.walk(whole)
-        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno
-    ]
-    if len(found) > 1:  # side by side: the code knows where its body stands
-        places = set(code.co_positions())
-        found = [
-            node
-            for node in found
-            if (
-                node.body.lineno,
-                node.body.end_lineno,
-                node.body.col_offset,
-                node.body.end_col_offset,
-            )
-            in places
-        ]
-    if len(found) != 1:
-        raise OSError(f"{code.co_filename}, line {code.co_firstlineno}: no one lambda to be read")
-    return found[0]
-
-
-def _written(node: Any) -> str:
-    """A syntax tree as text, the same on every Python: `ast.dump` and `ast.unparse` are not.
-
-    A field that is absent, None or empty is left out, since newer versions have more of them, as
-    are the empty parts that some versions leave in an f-string.
-    """
-    if isinstance(node, ast.JoinedStr):
-        parts = [part for part in node.values if getattr(part, "value", None) != ""]
-        return f"JoinedStr({_written(parts)})"
-    if isinstance(node, ast.AST):
-        fields = [
-            f"{name}={_written(value)}"
-            for name, value in ast.iter_fields(node)
-            if value is not None and value != []
-        ]
-        return f"{type(node).__name__}({', '.join(fields)})"
-    if isinstance(node, list):
-        return f"[{', '.join(_written(item) for item in node)}]"
-    return repr(node)
-
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class _Bare(ast.NodeTransformer):
-    """Takes docstrings and annotations away, and numbers the local variables of each function."""
-
-    def visit_FunctionDef(self, node: _Function) -> _Function:
-        self._docstring(node)
-        node.returns = None
-        arguments = {
-            argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)
-        }
-        outer = {
-            name
-            for inner in ast.walk(node)
-            if isinstance(inner, (ast.Global, ast.Nonlocal))
-            for name in inner.names
-        }
-        numbers: dict[str, str] = {}
-        for inner in ast.walk(node):
-            if (
-                isinstance(inner, ast.Name)
-                and isinstance(inner.ctx, ast.Store)
-                and inner.id not in arguments | outer
-            ):
-                numbers.setdefault(inner.id, f"local{len(numbers)}")
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Name):
-                inner.id = numbers.get(inner.id, inner.id)
-        self.generic_visit(node)
-        return node
-
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - the name that ast looks for
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        self._docstring(node)
-        self.generic_visit(node)
-        return node
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
-        node.annotation = ast.Constant("")
-        self.generic_visit(node)
-        return node
-
-    def _docstring(self, node: _Function | ast.ClassDef) -> None:
-        if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-
-
-def _globals(tree: ast.AST, space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in space:
-            if not isinstance(space[node.id], ModuleType):
-                yield node.id, space[node.id]
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            module = space.get(node.value.id)
-            if isinstance(module, ModuleType) and hasattr(module, node.attr):
-                value = getattr(module, node.attr)
-                if not isinstance(value, ModuleType):
-                    yield f"{node.value.id}.{node.attr}", value
-
-
-def _bytecode(thing: FunctionType | type, space: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    functions = (
-        [thing]
-        if isinstance(thing, FunctionType)
-        else [value for value in vars(thing).values() if isinstance(value, FunctionType)]
-    )
-    texts: list[str] = []
-    names: set[str] = set()
-    queue: list[CodeType] = [function.__code__ for function in functions]
-    while queue:
-        code = queue.pop(0)
-        inner = [item for item in code.co_consts if isinstance(item, CodeType)]
-        values = [item for item in code.co_consts if not isinstance(item, CodeType)]
-        texts.append(f"{code.co_code.hex()} {values!r} {code.co_names}")
-        names.update(code.co_names)
-        queue += inner
-    used = {name: space[name] for name in names & set(space)}
-    return "\n".join(texts), {k: v for k, v in used.items() if not isinstance(v, ModuleType)}
+            reached = None
+            continue
+        if not isinstance(reached, ModuleType):
+            used[path] = reached
+    return parts, used

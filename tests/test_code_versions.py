@@ -7,6 +7,7 @@ Renaming a local variable or rewriting a docstring changes no hash (see test_key
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -25,6 +26,7 @@ from asclib.distillation import stages
 from asclib.networks import outputs, teacher
 from asclib.runs import experiment, run
 from studies import slips
+from tests import code_text
 
 TABLE = Path(__file__).with_name("code_versions.json")
 KINDS: dict[str, tuple[int, tuple[Any, ...]]] = {
@@ -97,14 +99,29 @@ def code_of(*things: Any) -> str:
             continue
         if home in LEFT_OUT and thing not in things:
             continue
-        seen[name], used = keys.source(thing)
+        seen[name], used = code_text.source(thing)
         for key, value in used.items():
             queue += parts(value)
             if isinstance(value, (bool, int, float, str, tuple, dict, frozenset)):
-                seen[home, f":{key}"] = keys.plain(value)
+                seen[home, f":{key}"] = data(value)
     found = [json.dumps([name, code], sort_keys=True) for (_, name), code in seen.items()]
     found.sort()  # wherever they stand
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+
+
+def data(value: Any) -> Any:
+    """A constant as json can write it; functions in it by name, for their code is read too."""
+    if isinstance(value, (FunctionType, type)):
+        return value.__qualname__
+    if isinstance(value, dict):
+        return {str(key): data(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [data(item) for item in value]
+    if isinstance(value, functools.partial):
+        return [data(value.func), data(value.args), data(value.keywords)]
+    if dataclasses.is_dataclass(value):
+        return {item.name: data(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    return keys.plain(value)
 
 
 def parts(value: Any) -> Iterator[Any]:
@@ -161,6 +178,20 @@ def test_the_table_sees_what_runs_are_made_of(monkeypatch, module, name, kind) -
     before = code_of(*things)
     monkeypatch.setattr(module, name, training.cores)
     assert code_of(*things) != before
+
+
+def test_every_python_writes_the_same_text() -> None:
+    """Pythons differ in the fields of a function's tree, in f-strings, in how a tuple is unparsed.
+
+    The golden text holds on 3.11, 3.12 and 3.13, so that a store moves from one to another.
+    """
+
+    def shown(x, width=3):
+        return f"{x['a']:>{width}}", f'it\'s "{x!r}"', [x for _ in (*x, 1)]
+
+    text, used = code_text.source(shown)
+    assert used == {}
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "ef4f8b41995016ae"
 
 
 if __name__ == "__main__":

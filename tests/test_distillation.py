@@ -297,7 +297,7 @@ def test_a_loss_that_needs_classes_refuses_soft_labels_with_the_remedy(name):
     rolled = replace(SHORT, epochs=1, batch=(TimeRoll(),))
     assert len(distill(student(), answers, FIT, VALIDATION, (stage,), rolled, seed=0)) == 1
     mixed = replace(rolled, batch=(Mixup(),))
-    problem = f"losses.{name} needs one class for each clip.*leave it out of Training.batch"
+    problem = f"{name} needs one class for each clip.*leave it out of Training.batch"
     with pytest.raises(ValueError, match=problem):
         distill(student(), answers, FIT, VALIDATION, (stage,), mixed, seed=0)
 

@@ -240,6 +240,16 @@ class Small(nn.Module):
 def apart(student, teacher):
     return SCALE * (student - teacher).pow(2).mean()
 
+@dataclass(frozen=True)
+class Louder:
+    # inputs, soft targets and answers move together
+
+    most: float = {scale}
+
+    def __call__(self, batch, generator):
+        gain = 1 + self.most * torch.rand(len(batch.x), 1, 1, generator=generator)
+        return batch._replace(x=gain * batch.x, targets=batch.soft_targets())
+
 x = torch.randn(60, 3, 10, generator=torch.Generator().manual_seed(0))
 y = torch.arange(60) % 3
 data = Data.of(x[:40], y[:40], x[40:50], y[40:50], x[50:], y[50:], classes=("a", "b", "c"))
@@ -250,7 +260,8 @@ taught = [Run(Small, data, plan, seed, Lesson(stages, teacher)) for seed in (0, 
 fit = data.clips("fit")
 logits = nn.functional.one_hot(fit.labels, 3).float().numpy()
 said = Run(Small, data, plan, 0, Lesson(stages, Answers(fit.identifiers, logits)))
-runs = [teacher, *taught, said]
+mixed = Run(Small, data, Training(2, batch_size=10, batch=(Louder(),)), 0, Lesson(stages, teacher))
+runs = [teacher, *taught, said, mixed]
 before = [run.found() is not None for run in runs]
 build(runs)
 print(json.dumps({{"before": before, "folders": [run.folder().name for run in runs],
@@ -281,10 +292,10 @@ def script(tmp_path):
 
 def test_own_network_loss_data_and_answers_enter_from_a_script_and_are_found_again(script) -> None:
     first = script(1.0)
-    assert first["before"] == [False] * 4
+    assert first["before"] == [False] * 5
     assert np.isfinite(np.concatenate(first["losses"])).all()
     again = script(1.0)
-    assert again["before"] == [True] * 4 and again["folders"] == first["folders"]
+    assert again["before"] == [True] * 5 and again["folders"] == first["folders"]
     changed = script(2.0)  # the constant in the loss: the teacher's training does not use it
-    assert changed["before"] == [True, False, False, False]
+    assert changed["before"] == [True, False, False, False, False]
     assert changed["folders"][0] == first["folders"][0]

@@ -189,7 +189,7 @@ class Corpus:
         """A hash of each audio file; those of earlier readings are kept in the store."""
         files = [self.root / name for name in self.clips["filename"]]
         found = [file.stat() for file in files]
-        stamps = [f"{one.st_size} {one.st_mtime_ns}" for one in found]
+        stamps = [f"{one.st_size} {one.st_mtime_ns} {one.st_ctime_ns}" for one in found]
         folder = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
         memory = root() / f"contents-{folder}.csv"
         columns = ["filename", "stamp", "content"]

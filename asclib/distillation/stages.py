@@ -88,6 +88,12 @@ class Stage:
         """The names in `on`, one or several."""
         return self.on if isinstance(self.on, tuple) else (self.on,)
 
+    @property
+    def name(self) -> str:
+        """What the loss is called: a function, a partial of one, or an object to be called."""
+        made = getattr(self.loss, "func", self.loss)
+        return getattr(made, "__name__", type(made).__name__)
+
     def weighted(self, factor: float) -> Stage:
         """The same stage, its loss weighted so many times as much; labels keep their share."""
         return replace(self, weight=self.weight * factor)
@@ -98,7 +104,7 @@ class Stage:
         `on`, `connect`, `needs`, `monitor` are named only where they are not as usual.
         """
         plain = {
-            "loss": self.loss.__name__,
+            "loss": self.name,
             "weight": self.weight,
             "hard": self.hard,
             "epochs": self.epochs,
@@ -145,7 +151,7 @@ def objective(stage: Stage, teacher: Tensor | SideBySide) -> Objective:
         if "labels" in stage.needs:
             if batch.targets.is_floating_point():
                 raise ValueError(
-                    f"losses.{stage.loss.__name__} needs one class for each clip, and a transform "
+                    f"{stage.name} needs one class for each clip, and a transform "
                     "of the plan makes soft labels: leave it out of Training.batch"
                 )
             more["labels"] = batch.targets
@@ -202,7 +208,7 @@ def distill(
                 answers=teacher,
                 seed=another_order(seed, number),
                 folder=place,
-                label=f"{stage.loss.__name__}, stage {number + 1} of {first + len(stages)}",
+                label=f"{stage.name}, stage {number + 1} of {first + len(stages)}",
             ).assign(stage=number)
         )
     history = pd.concat(histories, ignore_index=True)

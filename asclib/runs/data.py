@@ -61,16 +61,21 @@ class Data:
         classes: the names of the labels; a folder in TAU layout may have classes of its own, and
             any devices with them.
 
-    Raises: ValueError for a scene that is none of the classes.
+    Raises: ValueError for a scene that is none of the classes, or for views of tensors.
     """
 
-    source: str | CorpusSize | Tensors
+    source: str | Path | CorpusSize | Tensors
     front_end: FrontEnd = field(default_factory=LogMel.tmsic)
     views: View | None = None
     scene: str | None = None
     classes: tuple[str, ...] = SCENES
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if isinstance(self.source, Path):
+            object.__setattr__(self, "source", str(self.source))
+        if isinstance(self.source, Tensors) and self.views is not None:
+            raise ValueError("views are of sound: change tensors of one's own before `Data.of`")
         if self.scene is not None and self.scene not in self.classes:
             known = ", ".join(self.classes)
             raise ValueError(f"no scene {self.scene!r} among the labels: choose one of {known}")
@@ -102,8 +107,14 @@ class Data:
         given = {"fit": (x_fit, y_fit), "validation": (x_validation, y_validation), "test": test}
         arrays = {}
         for split, (x, labels) in given.items():
+            x, labels = torch.as_tensor(x), torch.as_tensor(labels)
             if len(x) != len(labels):
                 raise ValueError(f"{split}: {len(x)} inputs and {len(labels)} labels: one each")
+            if labels.ndim != 1 or labels.is_floating_point():
+                kind = f"{labels.dtype} of shape {tuple(labels.shape)}"
+                raise ValueError(f"{split}: labels are {kind}: give whole numbers (n,), one a clip")
+            if not torch.isfinite(x).all():
+                raise ValueError(f"{split}: some inputs are NaN or infinite: leave these clips out")
             if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
                 raise ValueError(
                     f"{split}: labels from {int(labels.min())} to {int(labels.max())} for "
@@ -158,7 +169,9 @@ class Data:
         """The corpus behind it, opened and checked. Raises: ValueError where tensors were given."""
         if isinstance(self.source, Tensors):
             raise ValueError("these are tensors of one's own: no corpus is behind them")
-        folder = Path(self.source) if isinstance(self.source, str) else _rendered(self.source)
+        folder = (
+            _rendered(self.source) if isinstance(self.source, CorpusSize) else Path(self.source)
+        )
         return _opened(folder, _stamp(folder), self.classes)
 
     @functools.cached_property
@@ -234,6 +247,8 @@ def _given(source: Tensors, split: Split) -> Clips:
     if split == "train":
         return _given(source, "fit").joined(_given(source, "validation"))
     folder = root() / source.content
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is gone: give the tensors to Data.of again")
     labels = torch.from_numpy(np.load(folder / f"{split}_labels.npy"))
     names = np.array([f"{split}-{row}" for row in range(len(labels))], dtype=object)
     return Clips(_mapped(folder / f"{split}_x.npy"), labels, names)
@@ -264,7 +279,7 @@ def _stamp(folder: Path) -> int:
     for path, _, names in os.walk(folder):
         for name in names:
             status = os.stat(os.path.join(path, name))
-            found.append((path, name, status.st_size, status.st_mtime_ns))
+            found.append((path, name, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return hash(tuple(sorted(found)))
 
 
