@@ -102,6 +102,8 @@ def code_of(*things: Any) -> str:
         seen[name], used = code_text.source(thing)
         for key, value in used.items():
             queue += parts(value)
+            if key.startswith("sys."):  # of this machine
+                continue
             if isinstance(value, (bool, int, float, str, tuple, dict, frozenset)):
                 seen[home, f":{key}"] = data(value)
     found = [json.dumps([name, code], sort_keys=True) for (_, name), code in seen.items()]

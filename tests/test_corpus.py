@@ -191,6 +191,10 @@ def test_a_file_is_read_again_only_when_it_has_changed(root, monkeypatch):
         return file.name
 
     monkeypatch.setattr("asclib.corpus.folder._content", read)
+    for path in (root / "audio").iterdir():  # links to one file, of which each knows the others
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
     clips = len(Corpus.open(root).clips)
     first = Corpus.open(root).fingerprint
     assert Corpus.open(root).fingerprint == first and len(reads) == clips
@@ -199,6 +203,11 @@ def test_a_file_is_read_again_only_when_it_has_changed(root, monkeypatch):
     wav(path, tone(), subtype="PCM_16")
     Corpus.open(root).fingerprint  # noqa: B018
     assert reads[clips:] == [path.name]
+    stamp = path.stat()
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # as copying tools restore it
+    Corpus.open(root).fingerprint  # noqa: B018
+    assert reads[clips:] == [path.name] * 2
 
 
 # ---- real recordings -------------------------------------------------------------------------
