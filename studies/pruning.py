@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from asclib import keys
 from asclib.complexity import complexity
 from asclib.compression.pruning import (
     Narrowed,
@@ -30,7 +29,7 @@ from asclib.compression.pruning import (
 )
 from asclib.evaluation import paired, score
 from asclib.runs import Experiment, Kept, Run, build
-from asclib.runs.provenance import provenance
+from asclib.runs.provenance import described, provenance
 from asclib.training import predict, probabilities
 from studies.command import Commands, add_command, experiments
 
@@ -156,7 +155,7 @@ def pruning(
         "clips": {split: len(experiments[0].table(split)) for split in ("fit", "test")},
         "seeds": [experiment.seed for experiment in experiments],
         "teacher_seed": 0,
-        "plan": keys.plain(healing(experiments[0].profile.student)),
+        "plan": described(healing(experiments[0].profile.student)),
         "widths": {str(share): widths_for(share) for share in SHARES},
         "runs": rows,
         "mean_accuracy": [

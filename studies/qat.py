@@ -22,13 +22,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from asclib import keys
 from asclib.compression import agreement, export
 from asclib.compression.qat import FakeQuantised, aware, fine_tuning, range_calibration
 from asclib.evaluation import paired, score
 from asclib.litert import LiteRT
 from asclib.runs import Experiment, Run, build
-from asclib.runs.provenance import provenance
+from asclib.runs.provenance import described, provenance
 from asclib.training import predict, probabilities
 from studies.command import Commands, add_command, experiments
 
@@ -115,7 +114,7 @@ def qat(
         "seeds": [experiment.seed for experiment in experiments],
         "teacher_seed": 0,
         "calibration_clips": len(range_calibration(experiments[0].data).clips),
-        "plan": keys.plain(fine_tuning(experiments[0].profile.stage)),
+        "plan": described(fine_tuning(experiments[0].profile.stage)),
         "runs": rows,
         "files": files,
         "differences": differences,

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asclib import keys
 from asclib.corpus.embedded import render
 from asclib.runs import Data, Experiment, Kept, Profile, Run, build
-from asclib.runs.provenance import provenance
+from asclib.runs.provenance import described, provenance
 from asclib.training import BatchTransform
 from studies import effort, renderings
 from studies.arms import Design
@@ -91,7 +90,7 @@ class Sitting:
         made = provenance(Experiment(trained_with(self.profile, self.batch), self.data_root))
         made.pop("techniques")  # each row has its own
         made["corpus"] = self.corpus
-        return made | {"augmentation": keys.plain(list(self.batch)), "tests": list(self.tests)}
+        return made | {"augmentation": described(list(self.batch)), "tests": list(self.tests)}
 
     def cost(self, epochs: Sequence[int], speed: float) -> str:
         """Of runs with so many epochs each, at so many clips a second, in words."""

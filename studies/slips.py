@@ -33,13 +33,13 @@ import torch.nn.functional as F
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
-from asclib import keys
 from asclib.corpus import places
 from asclib.distillation import TECHNIQUES, Stage
 from asclib.distillation.stages import objective
 from asclib.evaluation import over_seeds, paired, score
 from asclib.networks import TMSIC
 from asclib.runs import Experiment, answers, side_by_side
+from asclib.runs.provenance import described
 from asclib.store import artefact
 from asclib.training import Clips, Training, macro_accuracy, probabilities, train
 from studies.command import Commands, add_command, experiments, origin
@@ -340,7 +340,7 @@ def slips(experiments: list[Experiment]) -> dict[str, Any]:
         "recordings": clips["recording"].nunique(),
         "seeds": [experiment.seed for experiment in experiments],
         "teacher_seed": 0,
-        "plans": {name: keys.plain(plan(experiments[0], ARMS[name])) for name in ARMS},
+        "plans": {name: described(plan(experiments[0], ARMS[name])) for name in ARMS},
         "stages": {name: arm.stage.settings() for name, arm in ARMS.items() if arm.stage},
         "runs": table.to_dict("records"),
         "means": {
