@@ -102,7 +102,7 @@ def code_of(*things: Any) -> str:
         seen[name], used = code_text.source(thing)
         for key, value in used.items():
             queue += parts(value)
-            if key.startswith("sys."):  # of this machine
+            if key.startswith(("sys.", "__")):  # of this machine
                 continue
             if isinstance(value, (bool, int, float, str, tuple, dict, frozenset)):
                 seen[home, f":{key}"] = data(value)

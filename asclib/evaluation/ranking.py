@@ -12,6 +12,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from asclib.evaluation.control import holm as holm  # beside the tests it corrects
+
 
 class Ranking(NamedTuple):
     """Mean ranks (1 is best), Friedman's test that all are equal, and the critical difference."""
