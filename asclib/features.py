@@ -33,7 +33,7 @@ from asclib.challenge.task import SAMPLE_RATE
 from asclib.corpus.audio import read_audio
 from asclib.corpus.folder import Corpus
 from asclib.progress import progress
-from asclib.store import write_atomic
+from asclib.store import reserved, write_atomic
 
 VERSION = 2  # raised when a clip gives other features: tests/code_versions.json
 EPS = float(np.spacing(1))  # 2^-52
@@ -195,17 +195,18 @@ def extract(
     Writes: folder/features.npy (N, 1, mels, frames) float32 in nepers; identifiers.csv, N rows in
     the same order; plan.json, the settings; and at the end an empty file `complete`.
     Raises: CorpusError for the first clip that cannot be read, naming file and row; ValueError when
-    the folder holds other features.
+    the folder holds other features; DiskFull before the first clip where there is no room for all.
     """
     folder = Path(folder)
     clips = corpus.clips[corpus.clips["split"] != "unused"]
-    plan = {"log_mel": log_mel.settings, "clips": joblib.hash(clips["identifier"].tolist())}
+    order = joblib.hash(clips["identifier"].tolist())
+    plan = {"log_mel": log_mel.settings, "clips": order, "sound": corpus.fingerprint}
     planned = folder / "plan.json"
     if not planned.exists():
         (folder / "chunks").mkdir(parents=True, exist_ok=True)
         clips[["identifier"]].to_csv(folder / "identifiers.csv", index=False)
         shape = (len(clips), *log_mel.shape())
-        np.lib.format.open_memmap(folder / "features.npy", "w+", np.float32, shape)
+        reserved(folder / "features.npy", shape)
         write_atomic(planned, json.dumps(plan).encode())  # last: it vouches for the empty array
     if json.loads(planned.read_text()) != plan:
         raise ValueError(f"{folder.name} holds features of other clips or settings: empty it")

@@ -61,6 +61,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def architecture(net: Any) -> str:
+    """16 hexadecimal digits that follow from a network's layers and their code, not its weights."""
+    layers = [_layer(name, layer, (), learnt=False) for name, layer in net.named_modules()]
+    return digest([str(getattr(net, "code", "")), layers])
+
+
 @functools.cache
 def libraries(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
     """The version of each of these libraries that is installed."""
@@ -180,22 +186,22 @@ def _content(value: Any, above: tuple[int, ...]) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be part of a key: give its content instead")
 
 
-def _layer(name: str, layer: Any, above: tuple[int, ...]) -> Any:
-    """One module of a network: its class, its own weights and buffers, its attributes."""
+def _layer(name: str, layer: Any, above: tuple[int, ...], learnt: bool = True) -> Any:
+    """One module of a network: its class, its attributes, and where asked what it has learnt."""
     import torch
 
-    if "store_key" in dir(type(layer)):
-        return [name, layer.store_key]
+    version = _plain(getattr(layer, "version", None), above)  # where the class is asclib's
     internal = vars(torch.nn.Module())
     own = {key: value for key, value in vars(layer).items() if key not in internal}
+    kind: Any = _class(type(layer), above)
     if isinstance(layer, torch.fx.GraphModule):  # its code says it all
-        own = {}
+        own, kind = {}, "GraphModule"
     weights = {
         **dict(layer.named_parameters(recurse=False)),
         **dict(layer.named_buffers(recurse=False)),
     }
-    kind = "GraphModule" if isinstance(layer, torch.fx.GraphModule) else _class(type(layer), above)
-    return [name, kind, _plain(own, above), _plain(weights, above)]
+    held = _plain(weights if learnt else {k: v.shape for k, v in weights.items()}, above)
+    return [name, kind, version, _plain(own, above), held]
 
 
 def _array(value: np.ndarray, above: tuple[int, ...]) -> list[Any]:
@@ -214,6 +220,13 @@ _WRITTEN = frozenset(
     __dataclass_fields__ __dataclass_params__ __dict__ __doc__ __firstlineno__ __match_args__
     __module__ __orig_bases__ __parameters__ __qualname__ __slots__ __static_attributes__
     __weakref__ _abc_impl
+    """.split()
+)
+# The methods that dataclasses and named tuples write, where the class does not have its own.
+_GENERATED = frozenset(
+    """
+    __delattr__ __eq__ __ge__ __getnewargs__ __gt__ __hash__ __init__ __le__ __lt__ __new__
+    __replace__ __repr__ __setattr__
     """.split()
 )
 
@@ -302,7 +315,7 @@ def _is_written(kind: type, name: str, value: Any) -> bool:
         return True
     code = getattr(value, "__code__", None)
     made = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
-    return made and name.startswith("__") and getattr(code, "co_filename", "").startswith("<")
+    return made and name in _GENERATED and getattr(code, "co_filename", "") == "<string>"
 
 
 def _compiled(code: CodeType, space: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -5,10 +5,6 @@ Chapter: book/compression/quantization.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from asclib.extras import needs
+from asclib.progress import quiet
 
 Pictures = TypeVar("Pictures", Tensor, np.ndarray)
 
@@ -56,9 +53,12 @@ def channel_last(x: Pictures) -> Pictures:
 class LiteRT:
     """A .tflite file as a function: (batch, 1, 140, 8) tensor or array -> (batch, n) logits.
 
-    Clips go through one at a time, as on a device, in LiteRT itself on one thread. Where the file
-    takes and gives int8, numbers are rounded to its scale and zero point, clipped to what int8
-    holds, and read back.
+    Clips go through one at a time, as on a device, in LiteRT itself on one thread; in a file made
+    for several at once, as many, the last ones filled up with zeros. Where the file takes and gives
+    int8, numbers are rounded to its scale and zero point, clipped to what int8 holds, and read
+    back. A file of several inputs takes as many arguments, in the file's order; one of several
+    outputs answers a tuple of arrays. An output that does not begin with the batch of the file is
+    stacked: (batch, …) of all it holds.
     Raises: FileNotFoundError; ValueError when the file is no .tflite with float or int8 input, or
         the clips do not fit it.
     """
@@ -71,54 +71,79 @@ class LiteRT:
         if not self.path.is_file():
             raise FileNotFoundError(f"{path}: no such file; asclib.compression.export writes one")
         try:
-            with _quiet():
+            with quiet():
                 self._interpreter = Interpreter(str(path), num_threads=1)
                 self._interpreter.allocate_tensors()
-        except ValueError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(f"{path}: LiteRT cannot load it: {error}") from error
-        self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]
-        for end in (self._input, self._output):
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+        for end in (*self._inputs, *self._outputs):
             if end["dtype"] not in (np.float32, np.int8):
                 raise ValueError(
                     f"{path} takes or gives {end['dtype'].__name__}, not float32 or int8; export "
                     "it with one of these"
                 )
+        batches = {tuple(end["shape"][:1]) for end in self._inputs}
+        if len(batches) != 1 or batches == {()}:
+            shapes = ", ".join(str(tuple(map(int, end["shape"]))) for end in self._inputs)
+            raise ValueError(
+                f"{path} takes {shapes}, without a batch in common; export it with one"
+            )
+        self.batch = int(self._inputs[0]["shape"][0])
 
-    def __call__(self, x: Tensor | np.ndarray) -> np.ndarray:
+    def __call__(self, *clips: Tensor | np.ndarray) -> Any:
+        if len(clips) != len(self._inputs):
+            raise ValueError(f"{self.path} takes {len(self._inputs)} inputs, not {len(clips)}")
+        given = [self._taken(x, end) for x, end in zip(clips, self._inputs, strict=True)]
+        number = len(given[0])
+        if any(len(x) != number for x in given):
+            raise ValueError(
+                f"{self.path}: inputs of {[len(x) for x in given]} clips; as many each"
+            )
+        answers = [np.empty((number, *self._shape_of(end)), end["dtype"]) for end in self._outputs]
+        for first in range(0, number, self.batch):
+            for x, end in zip(given, self._inputs, strict=True):
+                chunk = np.zeros(end["shape"], x.dtype)
+                part = x[first : first + self.batch]
+                chunk[: len(part)] = part
+                self._interpreter.set_tensor(end["index"], chunk)
+            self._interpreter.invoke()
+            for answer, end in zip(answers, self._outputs, strict=True):
+                rows = answer[first : first + self.batch]
+                value = self._interpreter.get_tensor(end["index"])
+                rows[:] = value[: len(rows)] if self._begins_with_batch(end) else value
+        read = [_read_back(answer, end) for answer, end in zip(answers, self._outputs, strict=True)]
+        return read[0] if len(read) == 1 else tuple(read)
+
+    def _taken(self, x: Tensor | np.ndarray, end: dict[str, Any]) -> np.ndarray:
+        """Clips in the file's layout and type."""
         if isinstance(x, Tensor):
             x = x.detach().cpu().numpy()
         x = channel_last(np.asarray(x, np.float32))  # the file's layout
-        shape = tuple(self._input["shape"][1:])
+        shape = tuple(end["shape"][1:])
         if x.shape[1:] != shape:
             clip = (shape[-1], *shape[:-1]) if len(shape) == 3 else shape
             given = (x.shape[0], x.shape[-1], *x.shape[1:-1]) if x.ndim == 4 else x.shape
             raise ValueError(
                 f"{self.path} takes clips (batch, {', '.join(map(str, clip))}), not {given}"
             )
-        if self._input["dtype"] is np.int8:
-            scale, zero = self._input["quantization"]
-            x = np.clip(np.rint(x / np.float32(scale) + zero), -128, 127).astype(np.int8)
-        answers = np.empty((len(x), *self._output["shape"][1:]), self._output["dtype"])
-        for i, clip in enumerate(x):
-            self._interpreter.set_tensor(self._input["index"], np.ascontiguousarray(clip[None]))
-            self._interpreter.invoke()
-            answers[i] = self._interpreter.get_tensor(self._output["index"])[0]
-        if self._output["dtype"] is np.int8:
-            scale, zero = self._output["quantization"]
-            answers = np.float32(scale) * (answers.astype(np.float32) - zero)
-        return answers
+        if end["dtype"] is not np.int8:
+            return x
+        scale, zero = end["quantization"]
+        return np.clip(np.rint(x / np.float32(scale) + zero), -128, 127).astype(np.int8)
+
+    def _begins_with_batch(self, end: dict[str, Any]) -> bool:
+        return tuple(end["shape"][:1]) == (self.batch,)
+
+    def _shape_of(self, end: dict[str, Any]) -> tuple[int, ...]:
+        """The shape of an output for one clip."""
+        return tuple(end["shape"][1:]) if self._begins_with_batch(end) else tuple(end["shape"])
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence C++ code that writes to the process's standard error, past sys.stderr."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+def _read_back(answer: np.ndarray, end: dict[str, Any]) -> np.ndarray:
+    """Numbers of the file's type as float32."""
+    if end["dtype"] is not np.int8:
+        return answer
+    scale, zero = end["quantization"]
+    return np.float32(scale) * (answer.astype(np.float32) - zero)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 
+import librosa
 import matplotlib.font_manager  # noqa: F401 - the font cache speaks up here and not inside a cell
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from numpy.typing import ArrayLike
 
 from asclib.challenge.task import DEVICES, SCENES
@@ -31,6 +33,7 @@ SCENE_LABELS = tuple(scene.replace("_", " ") for scene in SCENES)
 SCENE_COLOURS = dict(zip(SCENES, sns.color_palette("tab10", len(SCENES)), strict=True))
 DEVICE_COLOURS = dict(zip(DEVICES, sns.color_palette("colorblind", len(DEVICES)), strict=True))
 INK, ACCENT, MUTED = "#1f3b5c", "#c44e31", "#9aa5b1"
+HERTZ = (250, 500, 1_000, 2_000, 3_000, 5_000, 10_000)  # marks of an axis of mel bands
 GLUED = 6  # decimals of a number that prose quotes
 
 
@@ -53,7 +56,17 @@ def use_style() -> None:
     )
 
 
-def spectrogram(ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12.0) -> None:
+def in_hertz(axis: Axis, bands: int = 140, top: float = 4_000.0) -> None:
+    """Mark an axis of mel bands by frequency: `bands` of them, from 0 to `top` hertz."""
+    centres = librosa.mel_frequencies(bands + 2, fmin=0.0, fmax=top)[1:-1]
+    marks = [hertz for hertz in HERTZ if hertz < centres[-1]]
+    axis.set_ticks(np.interp(marks, centres, np.arange(bands)), [f"{hertz:,}" for hertz in marks])
+    axis.set_label_text(f"Hz, in {bands} mel bands")
+
+
+def spectrogram(
+    ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12.0, top_hertz: float = 4_000.0
+) -> None:
     """One clip's log-mel (mel, frames) in nepers, drawn down to `span` below its loudest."""
     top = float(np.max(log_mel))
     image = ax.imshow(
@@ -65,7 +78,8 @@ def spectrogram(ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12
         vmax=top,
         interpolation="nearest",
     )
-    ax.set(title=title, xlabel="frame", ylabel="mel band")
+    ax.set(title=title, xlabel="frame")
+    in_hertz(ax.yaxis, len(log_mel), top_hertz)
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, label="nepers", pad=0.02)
 
@@ -90,13 +104,21 @@ def intervals(
     ax.set_ylim(len(names) - 0.5, -0.5)
 
 
-def differences(ax: Axes, names: Sequence[str], points: pd.DataFrame, label: str) -> None:
+def differences(
+    ax: Axes,
+    names: Sequence[str],
+    points: pd.DataFrame,
+    label: str,
+    kinds: tuple[str, str] = ("over recordings", "over seeds"),
+) -> None:
     """Paired differences with both of their intervals, around a line at zero.
 
-    Args: names, of the rows; points, columns accuracy, accuracy_low and _high (over recordings, the
-        upper of each pair), seeds_low and _high (over seeds, the lower); label, of the axis.
+    Args: names, of the rows; points, columns accuracy, accuracy_low and _high (the upper of each
+        pair), seeds_low and _high (the lower); label, of the axis; kinds, what either interval is
+        over.
     """
-    for kind, colour, offset in (("accuracy", INK, -0.13), ("seeds", ACCENT, 0.13)):
+    upper, lower = ("accuracy", INK, -0.13), ("seeds", ACCENT, 0.13)
+    for (kind, colour, offset), over in zip((upper, lower), kinds, strict=True):
         intervals(
             ax,
             names,
@@ -105,7 +127,7 @@ def differences(ax: Axes, names: Sequence[str], points: pd.DataFrame, label: str
             points[f"{kind}_high"],
             colour=colour,
             offset=offset,
-            label="over seeds" if kind == "seeds" else "over recordings",
+            label=over,
         )
     ax.axvline(0, color=MUTED)
     ax.set_xlabel(label)
@@ -120,7 +142,8 @@ def study_gains(*techniques: str) -> pd.DataFrame:
     gains[list(POINTS)] *= 100
     figure, ax = plt.subplots(figsize=(6.5, 0.7 + 0.48 * len(gains)))
     names = [name.replace("_", " ") for name in gains.index]
-    differences(ax, names, gains, "technique minus student (points)")
+    kinds = ("over locations and seeds", "over seeds alone")
+    differences(ax, names, gains, "technique minus student (points)", kinds)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=8)
     show(figure)
     return gains

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import io
 import os
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any
 
 import joblib
 import numpy as np
@@ -24,96 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asclib import checked, checkpoint
+from asclib.plan import AnswerRows, Batch, BatchTransform, Clips, Training, check, classes_of
+from asclib.plan import Monitor as Monitor
+from asclib.plan import Schedule as Schedule
 from asclib.progress import progress
-from asclib.store import write_atomic
 
 EVALUATION_BATCH = 256
-
-Schedule = Literal["constant", "one_cycle"]
-Monitor = Literal["accuracy", "loss", "last"]
-
-
-class AnswerRows(Protocol):
-    """What a teacher says of n clips: a tensor (n, ...), or what gives one for some of its rows."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: Tensor, /) -> Tensor: ...
-
-    def to(self, where: torch.device, /) -> AnswerRows: ...
-
-
-class Batch(NamedTuple):
-    """The clips of one step, with all that must move when they do.
-
-    x: (b, ...) inputs. targets: (b,) int64 classes, or (b, classes) soft labels that sum to one.
-    answers: (b, ...) what a teacher says of these clips, or None. classes: how many there are.
-    """
-
-    x: Tensor
-    targets: Tensor
-    answers: Tensor | None
-    classes: int
-
-    def soft_targets(self) -> Tensor:
-        """The targets as (b, classes) probabilities."""
-        if self.targets.is_floating_point():
-            return self.targets
-        return F.one_hot(self.targets, self.classes).to(self.x.dtype)
-
-
-# What changes a batch while training: `asclib.augmentation` has some, and any function of a batch
-# and a generator of random numbers is one.
-BatchTransform = Callable[[Batch, torch.Generator], Batch]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How one network is trained: Adam, and the epoch that is kept.
-
-    `schedule` is "constant" (the authors') or "one_cycle" (Smith & Topin 2018, arXiv 1708.07120:
-    the rate climbs for the first 30 % of the steps, then falls to zero, so few epochs suffice).
-    `monitor` names the validation figure whose best epoch is kept, "accuracy" (macro) or "loss";
-    "last" keeps the last epoch: a one-vs-all network that always says "others" has a low loss.
-    The first `warm_up` epochs are kept only until there are later ones.
-    `patience` counts epochs without a better figure before stopping, the monitor's or that of
-    `waits_for`; None never stops early.
-    `statistics_momentum` is BN's during training: a running average that moves by 1 % a step (the
-    authors') needs some hundreds of steps to catch up, which a short run does not have to spare.
-    `batch` are the transforms that each batch goes through, one after the other.
-    """
-
-    epochs: int
-    learning_rate: float = 1e-3
-    batch_size: int = 64
-    schedule: Schedule = "one_cycle"
-    monitor: Monitor = "accuracy"
-    warm_up: int = 0
-    patience: int | None = None
-    waits_for: Monitor | None = None
-    statistics_momentum: float = 0.01
-    label_smoothing: float = 0.0
-    batch: tuple[BatchTransform, ...] = ()
-
-
-class Clips(NamedTuple):
-    """Clips for a network: `x` (n, ...) float32, `labels` (n,) int64, `identifiers` (n,).
-
-    The features of TMSIC are (n, 1, 140, 8); tensors of a reader's own have any shape.
-    """
-
-    x: Tensor
-    labels: Tensor
-    identifiers: np.ndarray
-
-    def take(self, rows: np.ndarray | Tensor) -> Clips:
-        """The clips at these positions, or where a mask (n,) is true."""
-        return Clips(self.x[rows], self.labels[rows], self.identifiers[np.asarray(rows)])
-
-    def joined(self, other: Clips) -> Clips:
-        """These clips, and after them the others."""
-        x, labels = (torch.cat(pair) for pair in zip(self[:2], other[:2], strict=True))
-        return Clips(x, labels, np.concatenate([self.identifiers, other.identifiers]))
 
 
 Objective = Callable[[nn.Module, Batch], Tensor]  # the loss of a network on a batch, a scalar
@@ -177,7 +94,8 @@ def predict(net: nn.Module, x: Tensor, output: Callable[[Tensor], Tensor] | None
     answers on the GPU where there is one, and is afterwards where it was.
     """
     net.eval()
-    home, where = next(net.parameters()).device, device()
+    home = next((weight.device for weight in net.parameters()), torch.device("cpu"))
+    where = device()
     answer = output or net
     try:
         net.to(where)
@@ -193,7 +111,15 @@ def probabilities(logits: Tensor) -> np.ndarray:
 
 
 def macro_accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Mean of the recalls of the classes present in `labels`."""
+    """Mean of the recalls of the classes present in `labels`.
+
+    Raises: ValueError unless the logits are (n, classes) and the labels (n,).
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)}: give (n, classes) "
+            "and (n,), the class of each clip"
+        )
     hits = (logits.argmax(1) == labels).double()
     return float(np.mean([hits[labels == k].mean() for k in labels.unique()]))
 
@@ -207,10 +133,12 @@ def train(
     seed: int,
     objective: Objective | None = None,
     answers: AnswerRows | None = None,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     label: str = "",
 ) -> pd.DataFrame:
     """Train `net` in place and leave it with the weights of its best validation epoch.
+
+    Nothing else of it is another afterwards: momentum of BN and layout of weights are its own.
 
     Args:
         net: any module from inputs to logits.
@@ -219,37 +147,38 @@ def train(
         seed: of the clips' order and of dropout. Same seed, same weights, bit for bit on a CPU.
         objective: the loss; cross-entropy with the plan's label smoothing when None.
         answers: (n, ...) what a teacher says of the clips to fit, row by row, for the objective.
-        folder: where a checkpoint is kept after each epoch. A later call with the same folder goes
-            on from there, to the same result as an unbroken run.
+        folder: where a checkpoint is kept after each epoch; made where it is missing. A later call
+            with the same folder and all else the same goes on from there, to the same result as an
+            unbroken run.
         label: shown on the progress bar.
 
     Returns: one row an epoch: epoch, loss, validation_loss, validation_accuracy.
-    Raises: ValueError when there is nothing to learn from; FloatingPointError when the loss is not
-    finite.
+    Raises: ValueError when there is nothing to learn from, when clips, labels, answers and outputs
+    do not go together or hold NaN, and for the checkpoint of another training; FloatingPointError
+    when the loss is not finite, with where that began.
     """
-    if len(fit.labels) < 2 or len(validation.labels) == 0:
-        raise ValueError(
-            f"{len(fit.labels)} clips to fit and {len(validation.labels)} to validate on: training "
-            "needs two and one at the least; does the corpus have two locations for some scene?"
-        )
-    if answers is not None and len(answers) != len(fit.labels):
-        raise ValueError(f"{len(answers)} answers for {len(fit.labels)} clips to fit: one for each")
+    seed = checked.whole_number("seed", seed, most=2**63 - 1)
+    check(fit, validation, answers)
+    path = None if folder is None else checkpoint.file_in(folder)
+    identity = {}
+    if path:
+        given = {"clips to fit": fit[:2], "clips to validate on": validation[:2]}
+        identity = checkpoint.identity(net, given, plan, seed, objective, answers)
     objective = objective or cross_entropy(plan.label_smoothing)
     keep_memory()
     where = device()
     fit, validation = _to(fit, where), _to(validation, where)
     answers = None if answers is None else answers.to(where)
-    # torch knows memory_format, its stubs do not
-    net.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _set_statistics_momentum(net, plan.statistics_momentum)
     size = min(plan.batch_size, len(fit.labels))
     steps = len(fit.labels) // size  # the last, partial batch is dropped: relations need full ones
-    optimizer = torch.optim.Adam(net.parameters(), lr=plan.learning_rate, fused=True)
-    schedule = _schedule(optimizer, plan, steps)
-    run = _Run(net, optimizer, schedule, folder)
     # The generators are seeded anew for every epoch, so a resumed run needs no generator state.
-    with one_thread(), torch.random.fork_rng():
-        classes = predict(net, fit.x[:1]).shape[1]  # the clips may not hold all of them
+    with _lent(net, plan.statistics_momentum), one_thread(), torch.random.fork_rng():
+        net.to(where)
+        # the clips may not hold all of the classes
+        classes = classes_of(_channels_last(net, fit.x[:2]), fit.labels, validation.labels)
+        optimizer = torch.optim.Adam(net.parameters(), lr=plan.learning_rate, fused=True)
+        schedule = _schedule(optimizer, plan, steps)
+        run = _Run(net, optimizer, schedule, path, identity)
         for epoch in progress(range(len(run.history), plan.epochs), label=label):
             if run.waited(plan) >= (plan.patience or plan.epochs):
                 break
@@ -257,13 +186,79 @@ def train(
             batches = _batches(fit, answers, plan.batch, size, classes)
             loss = _epoch(net, batches, objective, optimizer, schedule) / steps
             if not np.isfinite(loss):
+                torch.manual_seed(stream(seed, epoch))
+                batches = _batches(fit, answers, plan.batch, size, classes)
+                net.load_state_dict(run.best)  # of the first epoch: as it was before any step
+                cause = "lower the learning rate"
                 raise FloatingPointError(
-                    f"the loss of epoch {epoch} is {loss}: lower the learning rate"
+                    f"the loss of epoch {epoch} is {loss}: "
+                    f"{(epoch == 0 and _cause(net, batches, objective)) or cause}"
                 )
             run.finish_epoch(loss, predict(net, validation.x), validation.labels.cpu(), plan)
-    net.load_state_dict(run.best)
-    net.to("cpu").eval()
+        net.load_state_dict(run.best)
+        net.to("cpu").eval()
     return pd.DataFrame(run.history)
+
+
+@contextlib.contextmanager
+def _lent(net: nn.Module, momentum: float | None) -> Iterator[None]:
+    """A network to be trained, with this momentum in its BNs; afterwards its momenta and the layout
+    of its weights are again what they were.
+    """
+    norms = [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
+    own = [layer.momentum for layer in norms]
+    turned = [name for name, weight in _of_four_axes(net).items() if weight.is_contiguous()]
+    if momentum is not None:
+        for layer in norms:
+            layer.momentum = momentum
+    try:
+        yield
+    finally:
+        for layer, value in zip(norms, own, strict=True):
+            layer.momentum = value
+        weights = _of_four_axes(net)
+        for weight in (weights[name] for name in turned):
+            weight.data = weight.data.to(memory_format=torch.contiguous_format)
+
+
+def _channels_last(net: nn.Module, x: Tensor) -> Tensor:
+    """What a network says of x, its weights laid out channels last, which is faster, if it can.
+
+    A network that takes a `view` of its maps may not: it keeps its layout.
+    """
+    for weight in _of_four_axes(net).values():
+        weight.data = weight.data.to(memory_format=torch.channels_last)
+    try:
+        return predict(net, x)
+    except RuntimeError:
+        for weight in _of_four_axes(net).values():
+            weight.data = weight.data.to(memory_format=torch.contiguous_format)
+        return predict(net, x)
+
+
+def _of_four_axes(net: nn.Module) -> dict[str, Tensor]:
+    held = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    return {name: each for name, each in held.items() if each.ndim == 4}
+
+
+@torch.no_grad()
+def _cause(net: nn.Module, batches: Iterator[Batch], objective: Objective) -> str | None:
+    """What makes the loss of a first epoch NaN before any step is taken; None where nothing does.
+
+    Args: net, as it was before the epoch; batches, those of the epoch.
+    """
+    net.train()
+    for batch in batches:
+        if torch.isfinite(objective(net, batch)).all():
+            continue
+        answers = batch.x.new_zeros(()) if batch.answers is None else batch.answers
+        for name, values in (("inputs", batch.x), ("targets", batch.targets), ("answers", answers)):
+            if not torch.isfinite(values).all():
+                return f"a transform of the plan's batch makes {name} of NaN or infinity"
+        if not torch.isfinite(net(batch.x)).all():
+            return "the network answers with NaN or infinity before its first step"
+        return "the objective is not finite before the first step, for finite answers"
+    return None
 
 
 def _batches(
@@ -304,12 +299,6 @@ def _epoch(
     return float(total)
 
 
-def _set_statistics_momentum(net: nn.Module, momentum: float) -> None:
-    for layer in net.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = momentum
-
-
 def _to(clips: Clips, where: torch.device) -> Clips:
     return Clips(clips.x.to(where), clips.labels.to(where), clips.identifiers)
 
@@ -337,14 +326,14 @@ class _Run:
         net: nn.Module,
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
-        folder: Path | None,
+        path: Path | None,
+        identity: dict[str, Any],
     ):
         self.parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
-        self.path = folder / "checkpoint.pt" if folder else None
+        self.path, self.identity = path, identity
         self.history: list[dict[str, float]] = []
         self.best = _copy(net)
-        if self.path and self.path.is_file():
-            state = torch.load(self.path, weights_only=True, map_location="cpu")
+        if path and (state := checkpoint.load(path, identity)):
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
             self.history, self.best = state["history"], state["best"]
@@ -362,9 +351,8 @@ class _Run:
             self.best = _copy(self.parts["net"])
         if self.path:
             state = {name: part.state_dict() for name, part in self.parts.items()}
-            buffer = io.BytesIO()
-            torch.save(state | {"history": self.history, "best": self.best}, buffer)
-            write_atomic(self.path, buffer.getvalue())
+            state |= {"history": self.history, "best": self.best}
+            checkpoint.save(self.path, state, self.identity)
 
     def waited(self, plan: Training) -> int:
         """Epochs since the best one by what patience watches."""
@@ -387,6 +375,19 @@ def _copy(net: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in net.state_dict().items()}
 
 
+_at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
+
+
+@contextlib.contextmanager
+def at_most(workers: int | None) -> Iterator[None]:
+    """Inside the block `cores` says no more than this; None leaves it."""
+    token = _at_most.set(workers)
+    try:
+        yield
+    finally:
+        _at_most.reset(token)
+
+
 def cores() -> int:
     """How many single-threaded runs go side by side."""
-    return joblib.cpu_count()  # of those that this process may use
+    return min(joblib.cpu_count(), _at_most.get() or sys.maxsize)  # of those this process may use

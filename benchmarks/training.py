@@ -70,7 +70,7 @@ def plain_loop(net, x, y, epochs: int, teacher=None, stage=None, plan: Training 
     schedule = None
     if plan:
         for layer in net.modules():
-            if isinstance(layer, nn.BatchNorm2d):
+            if isinstance(layer, nn.BatchNorm2d) and plan.statistics_momentum is not None:
                 layer.momentum = plan.statistics_momentum
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, rate, total_steps=epochs * len(loader) + 1, cycle_momentum=False

@@ -18,7 +18,7 @@ from asclib.networks import TMSIC
 from asclib.runs import Experiment, Lesson, Run, answers
 from asclib.runs.run import VERSION
 from asclib.training import BatchTransform
-from studies.candidates import Teacher
+from studies.ready import Teacher
 
 
 @dataclass(frozen=True)

@@ -185,8 +185,7 @@ def augmentation(
             row |= {column: part and part.accuracy for column, part in parts.items()}
             row |= {"fit_accuracy": macro_accuracy(predict(net, fit.x), fit.labels)}
             rows.append({"recipe": name, "seed": run.seed, **row})
-    every_seed = pd.concat([clips] * len(seeds), ignore_index=True)
-    pooled = {name: evaluate(np.concatenate(p), every_seed) for name, p in said.items()}
+    pooled = {name: evaluate(answers, clips) for name, answers in said.items()}
     pairs = [(name, BASE) for name in recipes if name != BASE]
     pairs += [("six-fold", "copies")] * ("six-fold" in recipes)
     differences = [

@@ -22,115 +22,41 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from asclib import keys
 from asclib.augmentation import FreqMixStyle
 from asclib.evaluation.statistics import Verdict, difference
 from asclib.evaluation.systems import Clips, System
 from asclib.networks import count_parameters
-from asclib.runs import Experiment, Kept, Profile, Run, build, save_weights
+from asclib.runs import Experiment, Profile, Run, build
 from asclib.runs.experiment import Fused
 from asclib.runs.provenance import provenance
-from asclib.store import PROJECT, artefact
+from asclib.runs.run import VERSION
+from asclib.store import PROJECT, write_atomic
 from asclib.training import BatchTransform, macro_accuracy, predict
 from studies.command import Commands, add_command
+from studies.ready import MEMBERS, Averaged, Saved, Together, keep, runs_of
 from studies.recipe import RECIPES, REFERENCE, through
+from studies.teachers import TEACHERS
 
-MEMBERS = 4  # controls in a mean
 SMOOTHED = 0.1  # labels of the members
 CHOSEN_RECIPE = PROJECT / "results" / "recipe.json"
 HEARD = ("own", "invented", "all")
-
-
-# ---- teachers that need no training of their own -------------------------------------------------
-
-
-class Mean(nn.Module):
-    """Several networks as one: the logarithm of the mean of their probabilities, (batch, classes).
-
-    It has no embedding and no maps.
-    """
-
-    def __init__(self, members: Sequence[nn.Module]):
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, x: Tensor) -> Tensor:
-        each = torch.stack([member(x).log_softmax(1) for member in self.members])
-        return each.logsumexp(0) - np.log(len(self.members))
-
-
-@dataclass(frozen=True)
-class Averaged:
-    """Makes the mean of several runs, as `Fused` makes a teacher of its members."""
-
-    members: tuple[Run | Kept, ...]
-
-    def __call__(self) -> nn.Module:
-        return Mean([member.net() for member in self.members])
-
-
-@dataclass(frozen=True)
-class Together:
-    """A network of trained runs that is not trained itself, with what a `Run` or `Kept` has.
-
-    Args: network makes it: `Averaged`, or `Fused`, whose head says before any fine-tuning what the
-        members say by their odds (`asclib.networks.unfused_logits`).
-    """
-
-    network: Averaged | Fused
-
-    @functools.cached_property
-    def store_key(self) -> str:
-        """What its answers depend on."""
-        return keys.digest(["together", self.network])
-
-    def needs(self) -> tuple[Run, ...]:
-        """The runs it is made of."""
-        return tuple(member for member in self.network.members if isinstance(member, Run))
-
-    def net(self) -> nn.Module:
-        """The network, in inference mode."""
-        return self.network().eval()
-
-    def folder(self) -> Path:
-        """An artefact with its weights."""
-        parents = tuple(member.folder() for member in self.network.members)
-        return artefact(
-            "together",
-            {"together": self.store_key},
-            lambda into: save_weights(self.net(), into),
-            parents=parents,
-        )
-
-    def seconds(self) -> float:
-        """How long its members took."""
-        return sum(member.seconds() for member in self.network.members)
-
-
-Teacher = Run | Kept | Together
+# Those who may teach are kept, in the form of `studies.ready.FORMS`.
+FORM = {"mean": "mean", "single": "single", "fused": "one-vs-all", "fused_plain": "one-vs-all"}
 
 
 # ---- candidates ----------------------------------------------------------------------------------
-
-
-def _control(experiment: Experiment) -> Run:
-    return experiment.control()
-
-
-def _single(experiment: Experiment) -> Run:
-    return experiment.single()
 
 
 def _mean(experiment: Experiment) -> Together:
@@ -156,9 +82,9 @@ def _members_smoothed(experiment: Experiment, smoothing: float) -> Experiment:
 
 
 CANDIDATES: dict[str, Callable[[Experiment], Run | Together]] = {
-    "control": _control,
+    "control": Experiment.control,
     "mean": _mean,
-    "single": _single,
+    "single": Experiment.single,
     "fused": functools.partial(_fused, smoothing=SMOOTHED),
     "fused_plain": functools.partial(_fused, smoothing=0.0),
     "unfused": functools.partial(_unfused, smoothing=SMOOTHED),
@@ -196,12 +122,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--only", nargs="+", choices=CANDIDATES, help="default: all")
 
 
-def _candidates(options: argparse.Namespace) -> dict[str, Any]:
+def _candidates(options: argparse.Namespace) -> None:
     batch = chosen_batch(options.recipe)
-    made_with = provenance(Experiment(trained_with(options.profile, batch), options.data_root))
     names = options.only or list(CANDIDATES)
-    found = candidates(options.profile, options.data_root, options.seeds, batch, names)
-    return made_with | {"seeds": options.seeds} | found
+    candidates(
+        options.profile, options.data_root, options.seeds, batch, options.output, names, TEACHERS
+    )
 
 
 def candidates(
@@ -209,61 +135,134 @@ def candidates(
     data_root: str | None,
     seeds: Sequence[int],
     batch: tuple[BatchTransform, ...],
+    output: Path,
     names: Sequence[str] = tuple(CANDIDATES),
+    kept_in: Path | None = None,
 ) -> dict[str, Any]:
-    """The figures of `results/candidates.json`.
+    """Train and hear what is missing, seed by seed, and write it beside what is there.
 
-    Returns: `runs`, a row for each candidate and seed: parameters, seconds, and macro accuracy and
-        log loss on own clips, through invented devices, and on both together; `gains`, each
-        candidate's in accuracy over the control, with interval and verdict; `chosen`, or None.
-    Raises: ValueError without the control, who decides.
+    Args: kept_in, a folder in which those who may teach are kept; see `kept_teacher`.
+    Returns: the figures of `results/candidates.json`: `runs`, a row for each candidate and seed:
+        parameters, seconds, and macro accuracy and log loss on own clips, through invented devices,
+        and on both together; `gains`, each candidate's in accuracy over the control, with interval
+        and verdict; `chosen`, or None. Beside it, in candidates.npz, a bit for each clip and run.
+    Raises: ValueError when the control, who decides, is neither named nor there; or when the file
+        was made with other settings.
     """
-    if "control" not in names:
+    profile = trained_with(profile, batch)
+    made_with = _made_with(profile, data_root)
+    found = json.loads(output.read_text()) if output.is_file() else made_with | {"runs": []}
+    differing = sorted(key for key in made_with if made_with[key] != found.get(key))
+    if differing:
+        raise ValueError(f"{output} was made with other {', '.join(differing)}: move it away")
+    rows = found["runs"]
+    if "control" not in {*names, *(row["candidate"] for row in rows)}:
         raise ValueError("the control decides who may teach: name it as well")
-    experiments = [Experiment(trained_with(profile, batch), data_root, seed) for seed in seeds]
-    teachers = {(name, one.seed): CANDIDATES[name](one) for name in names for one in experiments}
-    build([run for one in teachers.values() for run in _runs(one)])
-    heard, table = _heard(experiments[0])
-    rows, right = [], {}
-    for (name, seed), teacher in teachers.items():
-        net = teacher.net()
-        row = {"candidate": name, "seed": seed, "parameters": count_parameters(net)}
-        row["seconds"] = teacher.seconds()
-        logits = predict(net, heard.x)
-        right[name, seed] = (logits.argmax(1) == heard.labels).numpy().astype(float)
-        for where, rows_of in _parts(table).items():
-            said, labels = logits[rows_of], heard.labels[rows_of]
-            row[f"{where}_accuracy"] = round(macro_accuracy(said, labels), 5)
-            row[f"{where}_log_loss"] = round(float(F.cross_entropy(said, labels)), 5)
-        rows.append(row)
-    systems = {
-        name: np.stack([right[name, seed] for seed in seeds]) for name in dict.fromkeys(names)
+    heard, table = _heard(Experiment(profile, data_root))
+    right: dict[str, np.ndarray] = {}
+    if rows:
+        with np.load(output.with_suffix(".npz")) as bits:
+            right = {name: np.unpackbits(bits[name], count=len(table)) for name in bits}
+    for seed in seeds:
+        there = {(row["candidate"], row["seed"]) for row in rows}
+        missing = [name for name in dict.fromkeys(names) if (name, seed) not in there]
+        teachers = {
+            name: CANDIDATES[name](Experiment(profile, data_root, seed)) for name in missing
+        }
+        build([run for one in teachers.values() for run in runs_of(one)])
+        for name, teacher in teachers.items():
+            net = teacher.net()
+            if kept_in is not None and name in FORM:
+                known = {"form": FORM[name], "seconds": teacher.seconds()} | made_with
+                net = keep(net, _path(kept_in, profile, name, seed), known).net()
+            logits = predict(net, heard.x)
+            right[f"{name} {seed}"] = (logits.argmax(1) == heard.labels).numpy()
+            row = {"candidate": name, "seed": seed, "parameters": count_parameters(net)}
+            rows.append(row | {"seconds": teacher.seconds()} | _scores(logits, heard, table))
+        found["gains"] = gains(systems(right), table)
+        found["chosen"] = chosen(found["gains"])
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{k: np.packbits(v.astype(bool)) for k, v in right.items()})
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(output.with_suffix(".npz"), buffer.getvalue())
+        write_atomic(output, (json.dumps(found, indent=1) + "\n").encode())
+    return found
+
+
+def kept_teacher(
+    folder: Path, profile: Profile, data_root: str | None, name: str, seed: int
+) -> Saved | None:
+    """A candidate that was trained with this profile and kept there; None where there is none.
+
+    Raises: ValueError when it was trained in another way.
+    """
+    path = _path(folder, profile, name, seed)
+    if not path.is_file():
+        return None
+    known, mine = Saved(str(path)), _made_with(profile, data_root)
+    differing = sorted(key for key in mine if known.made_with.get(key) != mine[key])
+    if differing:
+        raise ValueError(f"{path} was made with other {', '.join(differing)}: move it away")
+    return known
+
+
+def _made_with(profile: Profile, data_root: str | None) -> dict[str, Any]:
+    """The settings that all runs of a file share, as they are read back from it."""
+    everything = provenance(Experiment(profile, data_root))
+    shared = {name: everything[name] for name in ("corpus", "profile")}
+    return json.loads(json.dumps(shared | {"training_version": VERSION}))
+
+
+def _path(folder: Path, profile: Profile, name: str, seed: int) -> Path:
+    return folder / f"{profile.name}-{name}-{seed}.safetensors"
+
+
+def systems(right: dict[str, np.ndarray]) -> dict[str, System]:
+    """From "name seed", and (clips,) 1 or 0, to a system by name."""
+    names = dict.fromkeys(key.rpartition(" ")[0] for key in right)
+    seeds = {
+        name: [int(k.rpartition(" ")[2]) for k in right if k.rpartition(" ")[0] == name]
+        for name in names
     }
-    found = gains(systems, seeds, table)
-    return {"runs": rows, "gains": found, "chosen": chosen(found)}
+    return {
+        name: System(
+            name, np.stack([right[f"{name} {seed}"] for seed in own]).astype(float), tuple(own)
+        )
+        for name, own in seeds.items()
+    }
 
 
-def gains(
-    right: dict[str, np.ndarray], seeds: Sequence[int], table: pd.DataFrame
-) -> list[dict[str, Any]]:
+def _scores(logits: Tensor, heard: Any, table: pd.DataFrame) -> dict[str, float]:
+    row = {}
+    for where, rows in _parts(table).items():
+        said, labels = logits[rows], heard.labels[rows]
+        row[f"{where}_accuracy"] = round(macro_accuracy(said, labels), 5)
+        row[f"{where}_log_loss"] = round(float(F.cross_entropy(said, labels)), 5)
+    return row
+
+
+def gains(systems: dict[str, System], table: pd.DataFrame) -> list[dict[str, Any]]:
     """Each candidate minus the control in macro accuracy, by where it was heard.
 
-    Args: right (seeds, clips) 1 or 0 by candidate; table, a row a clip: scene, city, location and
-        `heard`, "own" or "invented".
+    Args: systems, 1 or 0 for each clip; table, a row a clip: scene, city, location and `heard`,
+        "own" or "invented". Compared are the seeds that both have.
     """
     rows = []
-    for name in right:
+    for name, one in systems.items():
         if name == "control":
             continue
+        seeds = set(one.seeds) & set(systems["control"].seeds)
         for where, part in _parts(table).items():
             ours, base = (
-                System(one, right[one][:, part], tuple(seeds)) for one in (name, "control")
+                replace(shared, values=shared.values[:, part])
+                for shared in (one.only(seeds), systems["control"].only(seeds))
             )
             found = difference(ours, base, Clips.of(table[part]))
             rows.append(
                 {
                     "candidate": name,
                     "heard": where,
+                    "seeds": len(seeds),
                     "gain": round(found.estimate, 5),
                     "low": round(found.low, 5),
                     "high": round(found.high, 5),
@@ -281,10 +280,6 @@ def chosen(gains: Sequence[dict[str, Any]]) -> str | None:
         if row["heard"] == "all" and row["verdict"] == Verdict.YES and row["gain"] > 0
     ]
     return max(better, key=lambda row: row["gain"])["candidate"] if better else None
-
-
-def _runs(teacher: Run | Together) -> tuple[Run, ...]:
-    return teacher.needs() if isinstance(teacher, Together) else (teacher,)
 
 
 def _heard(experiment: Experiment) -> tuple[Any, pd.DataFrame]:

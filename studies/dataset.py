@@ -26,9 +26,10 @@ from torch import Tensor
 
 from asclib.augmentation import clip, tmsic_versions
 from asclib.augmentation.clip import REFERENCE_DEVICE
-from asclib.challenge import SCENES, UNSEEN_DEVICES
+from asclib.challenge import SCENES
 from asclib.corpus import places, read_audio
-from asclib.evaluation import evaluate
+from asclib.evaluation import device_gap, evaluate
+from asclib.evaluation.statistics import Difference
 from asclib.features import LogMel
 from asclib.progress import progress
 from asclib.runs import Experiment
@@ -39,7 +40,6 @@ from studies.command import Commands, add_command, origin
 VALIDATION_SHARE = 0.3  # the published study's, for every way of splitting
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)  # C of the classifier: small is strong regularisation
 DEFAULT_STRENGTH = 1.0  # scikit-learn's
-RESAMPLES = 1000
 PUBLISHED = "clip within city, augmented"  # of all the versions of the clips, as published
 
 Parts = tuple[np.ndarray, np.ndarray]  # positions of the clips to fit on, and to validate on
@@ -124,7 +124,7 @@ def dataset(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
     """The figures of `results/dataset.json`, all of one corpus.
 
     Args: seeds of the splits; the corpus and the features are the experiment's.
-    Returns: the size of the splits; the classifier's test scores with intervals over recordings;
+    Returns: the size of the splits; the classifier's test scores with intervals over locations;
         every validation and test accuracy of the leak experiment; and the share of validation clips
         that have a relative among the clips to fit on.
     """
@@ -135,7 +135,7 @@ def dataset(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
     net = classifier().fit(x, y)
     probabilities = np.zeros((len(y_test), len(SCENES)))
     probabilities[:, net.classes_] = net.predict_proba(x_test)
-    score = evaluate(probabilities, there, resamples=RESAMPLES)
+    score = evaluate(probabilities, there)
     main = (there["device"] == "a").to_numpy()
     plain = x, np.arange(len(x))
     versions = augmented(experiment)
@@ -164,27 +164,15 @@ def dataset(experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
         | {"augmented": len(versions[1])},
         "seeds": seeds,
         "classifier": score.table().round(5).to_dict("records"),
-        "unseen_gap": device_gap(probabilities.argmax(1) == y_test, there),
+        "unseen_gap": figures(device_gap(probabilities, there)),
         "runs": pd.DataFrame(runs).round(5).to_dict("records"),
         "shared": pd.DataFrame(shared).round(5).to_dict("records"),
     }
 
 
-def device_gap(hit: np.ndarray, clips: pd.DataFrame, seed: int = 0) -> dict[str, float] | None:
-    """Accuracy on device a less that on the unseen devices, of recordings that both have heard.
-
-    Args: hit (clips,) bool; clips with the columns recording and device.
-    Returns: the difference and its 95 % bootstrap interval over recordings; None without such
-        recordings. Each recording counts alike.
-    """
-    table = pd.DataFrame({"recording": clips["recording"].to_numpy(), "hit": hit})
-    device = clips["device"].to_numpy()
-    heard = table[device == "a"].groupby("recording")["hit"].mean()
-    unheard = table[np.isin(device, UNSEEN_DEVICES)].groupby("recording")["hit"].mean()
-    difference = (heard - unheard).dropna().to_numpy()
-    if len(difference) == 0:
+def figures(gap: Difference | None) -> dict[str, float] | None:
+    """A difference of accuracies as the results have it."""
+    if gap is None:
         return None
-    draws = np.random.default_rng(seed).integers(len(difference), size=(RESAMPLES, len(difference)))
-    low, high = np.quantile(difference[draws].mean(1), (0.025, 0.975))
-    values = {"accuracy": difference.mean(), "accuracy_low": low, "accuracy_high": high}
-    return {name: round(float(value), 5) for name, value in values.items()}
+    ends = {"accuracy": gap.estimate, "accuracy_low": gap.low, "accuracy_high": gap.high}
+    return {name: round(value, 5) for name, value in ends.items()}

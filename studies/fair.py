@@ -114,7 +114,6 @@ def add_parser(commands: Commands) -> None:
     add("--epochs", type=int, nargs="+", help=f"in all; default: {EPOCHS}")
     add("--second-rate", type=float, help="of the first phase's learning rate; default: tuned")
     add("--candidate", choices=CANDIDATES, help="who teaches; default: results/candidates.json")
-    add("--kept", type=Path, help="a folder of teachers, such as results/teachers, in its place")
     add("--recipe", choices=RECIPES, help="default: that of results/recipe.json")
     add("--untuned", action="store_true", help="all settings as in the techniques of the book")
     add("--renderings", type=int, nargs="*", default=renderings.FURTHER, help="default: 1 2 3 4")
@@ -137,9 +136,9 @@ def _fair(options: argparse.Namespace) -> None:
     elif options.decide:
         record = Record(options.output)
         there = {row["epochs"] for row in record.rows if row["arm"] in DECIDING}
-        decided = verdicts.decide(record, options.epochs or sorted(there), sitting.teacher_name)
+        decided = verdicts.decide(record, options.epochs or sorted(there), sitting.candidate)
         record.settings["decision"] = record.settings.get("decision", {}) | {
-            sitting.teacher_name: decided
+            sitting.candidate: decided
         }
         record.write()
         print("\n".join(verdicts.sentence(row) for row in [*decided["pairs"], *decided["control"]]))
@@ -175,8 +174,7 @@ def _sitting(options: argparse.Namespace) -> Sitting:
         options.data_root,
         chosen_batch(options.recipe),
         candidate or "fused",
-        options.kept,
-        tuple(options.renderings),
+        further=tuple(options.renderings),
     )
 
 
@@ -249,7 +247,7 @@ def compare(
 
 def _score_teacher(sitting: Sitting, number: int, record: Record) -> None:
     """Put a teacher's own scores into the settings: without them no gain can be understood."""
-    known = record.settings.setdefault("teachers", {}).setdefault(sitting.teacher_name, {})
+    known = record.settings.setdefault("teachers", {}).setdefault(sitting.candidate, {})
     if str(number) not in known:
         teacher = sitting.teacher(number)
         logits = [renderings.said(teacher, data, "test") for data in sitting.tests.values()]
@@ -267,7 +265,7 @@ def key(sitting: Sitting, design: Design, seed: int, teacher: int) -> dict[str, 
     """What tells a run from all others of the file."""
     return {
         "arm": design.arm,
-        "candidate": sitting.teacher_name if design.is_taught else NOBODY,
+        "candidate": sitting.candidate if design.is_taught else NOBODY,
         "teacher": teacher,
         "seed": seed,
         "epochs": design.epochs,
@@ -311,21 +309,21 @@ def confirm(sitting: Sitting, output: Path, epochs: int, least: int = 20) -> dic
     folder of recordings, or when it was confirmed before: a second look is none.
     """
     record = Record(output, sitting.made_with(), renderings.table(sitting.tests))
-    name = f"{sitting.teacher_name}, {epochs} epochs"
+    name = f"{sitting.candidate}, {epochs} epochs"
     done: dict[str, Any] = record.settings.setdefault("confirmation", {})
     if name in done:
         raise ValueError(f"{output} has been confirmed already ({name}): {done[name]}")
     if sitting.data_root is not None:
         raise ValueError("a folder of recordings cannot be rendered anew: nothing confirms it")
     for arm in verdicts.PRIMARY:  # before the fresh rendering is heard
-        number = len(record.system(arm, epochs, sitting.teacher_name).seeds)
+        number = len(record.system(arm, epochs, sitting.candidate).seeds)
         if number < least:
             raise ValueError(f"{output} has {number} runs of {arm}: run all {least} of them first")
     fresh = renderings.rendering(sitting.first, renderings.CONFIRMATION)
     truth = fresh.clips("test").labels.numpy()
     systems = []
     for arm in verdicts.PRIMARY:
-        wanted = {"arm": arm, "candidate": sitting.teacher_name, "epochs": epochs}
+        wanted = {"arm": arm, "candidate": sitting.candidate, "epochs": epochs}
         wanted |= {"second_rate": None}
         rows = [row for row in record.rows if all(row[k] == v for k, v in wanted.items())]
         designs = [

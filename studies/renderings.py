@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from asclib.corpus.folder import Split
-from asclib.runs import Data, Experiment, Kept, Run
+from asclib.runs import Data, Experiment, Run
 from asclib.store import artefact
 from asclib.training import predict
-from studies.candidates import Together
+from studies.ready import Teacher
 
 OWN = "own"
 FURTHER = (1, 2, 3, 4)  # corpus seeds
@@ -61,7 +61,7 @@ def table(tests: Mapping[str, Data]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def said(network: Run | Kept | Together, data: Data, split: Split) -> np.ndarray:
+def said(network: Teacher, data: Data, split: Split) -> np.ndarray:
     """The logits (clips, classes) of a network for one split, kept in the store as 16-bit floats.
 
     Rows are in the order of `data.clips(split)`. All scores are taken from these, so that whoever

@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from asclib.compression import simulate
 from asclib.distillation import TECHNIQUES
-from asclib.evaluation import calibration, evaluate, paired, score
+from asclib.evaluation import calibration, device_gap, evaluate, paired, score
 from asclib.networks import unfused_logits
 from asclib.runs import Experiment, Kept, Run, build
 from asclib.runs.provenance import provenance
 from asclib.training import predict, probabilities
 from studies.command import Commands, add_command
-from studies.dataset import device_gap
+from studies.dataset import figures
 from studies.teachers import TEACHERS, members
 
 STUDENTS = ("student", "student_control")  # taught by no teacher
@@ -132,8 +131,7 @@ def scoreboard(experiments: list[Experiment], techniques: tuple[str, ...]) -> di
                     **{column: history[column].round(5).tolist() for column in history},
                 }
             )
-    every_seed = pd.concat([clips] * len(experiments), ignore_index=True)
-    scores = {name: evaluate(np.concatenate(answers), every_seed) for name, answers in said.items()}
+    scores = {name: evaluate(answers, clips) for name, answers in said.items()}
     precise = {rounded(name): name for name in ("student", *techniques)}  # the float form of each
     differences = [
         {"system": name, "base": base, **paired(said[name], said[base], clips)}
@@ -141,17 +139,13 @@ def scoreboard(experiments: list[Experiment], techniques: tuple[str, ...]) -> di
         for base in sorted({*BASES, precise.get(name, name)})
         if name != base and base in said
     ]
-    hits = {
-        name: np.concatenate(answers).argmax(1) == test.labels.repeat(len(answers)).numpy()
-        for name, answers in said.items()
-    }
     tables = {name: one.table().round(5).to_dict("records") for name, one in scores.items()}
     return {
         "clips": {name: len(experiments[0].table(name)) for name in ("fit", "validation", "test")},
         "seeds": [experiment.seed for experiment in experiments],
         "runs": rows,
         "pooled": tables,
-        "device_gaps": {name: device_gap(hit, every_seed) for name, hit in hits.items()},
+        "device_gaps": {name: figures(device_gap(p, clips)) for name, p in said.items()},
         "confusion": {name: one.confusion.tolist() for name, one in scores.items()},
         "differences": differences,
         "curves": curves,

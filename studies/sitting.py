@@ -12,31 +12,29 @@ from pathlib import Path
 from typing import Any
 
 from asclib.corpus.embedded import render
-from asclib.runs import Data, Experiment, Kept, Profile, Run, build
+from asclib.runs import Data, Experiment, Profile, Run, build
 from asclib.runs.provenance import described, provenance
 from asclib.training import BatchTransform
 from studies import effort, renderings
 from studies.arms import Design
-from studies.candidates import CANDIDATES, Teacher, Together, trained_with
+from studies.candidates import CANDIDATES, kept_teacher, trained_with
+from studies.ready import Teacher, runs_of
+from studies.teachers import TEACHERS
 
 
 @dataclass(frozen=True)
 class Sitting:
     """What all runs of the study have in common, and who teaches.
 
-    candidate: a name of CANDIDATES; kept, a folder of teachers, takes its place.
+    candidate: a name of CANDIDATES; kept, a folder that may have it.
     """
 
     profile: Profile
     data_root: str | None
     batch: tuple[BatchTransform, ...]
     candidate: str
-    kept: Path | None = None
+    kept: Path = TEACHERS
     further: tuple[int, ...] = renderings.FURTHER
-
-    @property
-    def teacher_name(self) -> str:
-        return self.candidate if self.kept is None else "kept"
 
     @functools.cached_property
     def first(self) -> Experiment:
@@ -55,11 +53,10 @@ class Sitting:
         return f"given {self.first.corpus.fingerprint[:16]}"
 
     def teacher(self, number: int) -> Teacher:
-        """The teacher of that seed. Raises: FileNotFoundError for one that was not kept."""
-        if self.kept is not None:
-            return Kept(str(self.kept / f"{self.profile.name}-{number}"))
+        """The teacher of that seed: out of its file where `studies candidates` has kept it."""
         profile = trained_with(self.profile, self.batch)
-        return CANDIDATES[self.candidate](Experiment(profile, self.data_root, number))
+        known = kept_teacher(self.kept, profile, self.data_root, self.candidate, number)
+        return known or CANDIDATES[self.candidate](Experiment(profile, self.data_root, number))
 
     def runs(self, designs: Sequence[tuple[Design, int, int]]) -> list[Run]:
         """The runs of designs, each with the seed and the teacher it is asked for, all trained."""
@@ -68,12 +65,12 @@ class Sitting:
         }
         for design, _, _ in designs:
             shown = [on for phase in design.phases for on in getattr(phase, "outputs", ())]
-            if self.teacher_name == "mean" and set(shown) - {"logits"}:
+            if self.candidate == "mean" and set(shown) - {"logits"}:
                 raise ValueError(
                     f"{design.arm} compares {', '.join(sorted(set(shown)))}, of which a mean of "
                     "networks has none: name other --arms, or another --candidate"
                 )
-        _build_teachers(list(teachers.values()))
+        build([run for one in teachers.values() for run in runs_of(one)])
         found = [
             design.run(
                 Experiment(self.profile, self.data_root, seed),
@@ -96,10 +93,3 @@ class Sitting:
         """Of runs with so many epochs each, at so many clips a second, in words."""
         hours = effort.core_hours(epochs, effort.clips_to_fit(self.first), speed)
         return f"{len(epochs)} trainings, about {hours:.2f} core-hours, without the teachers'"
-
-
-def _build_teachers(teachers: Sequence[Teacher]) -> None:
-    runs: list[Run] = []
-    for one in teachers:
-        runs += one.needs() if isinstance(one, Together) else [one] * isinstance(one, Run)
-    build(runs)

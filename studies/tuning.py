@@ -33,7 +33,7 @@ def tune(
     Each trial has half of `epochs`. Raises: ValueError when the file was made with other settings.
     """
     made_with = sitting.made_with() | {
-        "candidate": sitting.teacher_name,
+        "candidate": sitting.candidate,
         "teacher": teacher,
         "seeds": list(seeds),
         "trial_epochs": max(2, epochs // 2),

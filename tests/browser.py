@@ -48,6 +48,13 @@ new Promise(done => {
 """
 # Resolves once the window has been drawn as it is now.
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# The elements that make a page scroll sideways.
+TOO_WIDE = """
+document.documentElement.scrollWidth <= screen.width + 1 ? [] :
+[...document.querySelectorAll('body *')]
+  .filter(e => e.getBoundingClientRect().right > screen.width + 1)
+  .slice(0, 5).map(e => e.outerHTML.slice(0, 200))
+"""
 
 
 @dataclass
@@ -143,11 +150,11 @@ class Page:
 
 
 @contextmanager
-def page() -> Iterator[Page]:
-    """A tab of a Chromium of its own, closed afterwards."""
+def page(*flags: str) -> Iterator[Page]:
+    """A tab of a Chromium of its own, started with more flags, closed afterwards."""
     # a child that is still writing while its parent dies may keep the folder from emptying
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,

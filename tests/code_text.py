@@ -81,7 +81,13 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class _Bare(ast.NodeTransformer):
-    """Takes docstrings and annotations away, and numbers the local variables of each function."""
+    """Takes docstrings and annotations away, and numbers local variables.
+
+    A function inside another one sees its variables, so they are numbered together.
+    """
+
+    def __init__(self) -> None:
+        self._within = 0  # functions
 
     def visit_FunctionDef(self, node: _Function) -> _Function:
         self._docstring(node)
@@ -96,7 +102,7 @@ class _Bare(ast.NodeTransformer):
             for name in inner.names
         }
         numbers: dict[str, str] = {}
-        for inner in ast.walk(node):
+        for inner in () if self._within else ast.walk(node):
             if (
                 isinstance(inner, ast.Name)
                 and isinstance(inner.ctx, ast.Store)
@@ -106,7 +112,9 @@ class _Bare(ast.NodeTransformer):
         for inner in ast.walk(node):
             if isinstance(inner, ast.Name):
                 inner.id = numbers.get(inner.id, inner.id)
+        self._within += 1
         self.generic_visit(node)
+        self._within -= 1
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - the name that ast looks for

@@ -14,6 +14,7 @@ import soundfile
 
 from asclib.challenge import DEVICES, SAMPLE_RATE, SCENES
 from asclib.corpus import Corpus, CorpusError
+from asclib.corpus.embedded import CITIES
 
 TRAIN = "evaluation_setup/fold1_train.csv"
 TEST = "evaluation_setup/fold1_test.csv"
@@ -39,18 +40,6 @@ TAU_TRAIN = dict(
 )
 TAU_TEST = dict.fromkeys(SCENES, 2_970) | dict(airport=2_960, tram=2_960)
 TAU_SUBSETS = {5: 6_980, 10: 13_960, 25: 34_900, 50: 69_800, 100: 139_620}
-TAU_CITIES = (
-    "barcelona",
-    "helsinki",
-    "lisbon",
-    "london",
-    "lyon",
-    "milan",
-    "paris",
-    "prague",
-    "stockholm",
-    "vienna",
-)
 
 
 TAU_PLACES = {"train": 36, "test": 12, "unused": 12}  # of each scene; about as many as in TAU
@@ -107,7 +96,7 @@ def tau_names() -> dict[str, list[str]]:
             k = heard[scene, device]
             heard[scene, device] += 1
             spot = k % TAU_PLACES[split]
-            place = f"{TAU_CITIES[spot % 10]}-{split}{SCENES.index(scene)}x{spot}"
+            place = f"{CITIES[spot % 10]}-{split}{SCENES.index(scene)}x{spot}"
             stem = f"audio/{scene}-{place}-{k}"
             names[split] += [f"{stem}-{piece}-{device}.wav" for piece in range(10)]
     return names

@@ -182,6 +182,29 @@ def test_the_table_sees_what_runs_are_made_of(monkeypatch, module, name, kind) -
     assert code_of(*things) != before
 
 
+def test_an_inner_function_s_variables_are_told_apart() -> None:
+    def one(x):
+        first = x + 1
+
+        def inner(y):
+            second = y * 2
+            return first - second
+
+        return inner, first
+
+    def other(x):
+        first = x + 1
+
+        def inner(y):
+            second = y * 2
+            return second - second
+
+        return inner, first
+
+    same = other.__name__, one.__name__
+    assert code_text.source(other)[0].replace(*same) != code_text.source(one)[0]
+
+
 def test_every_python_writes_the_same_text() -> None:
     """Pythons differ in the fields of a function's tree, in f-strings, in how a tuple is unparsed.
 

@@ -26,7 +26,7 @@ def made(tmp_path_factory):
         {
             "scene": np.array(SCENES)[truth],
             "device": np.tile(["a", "s4"], 60),
-            "recording": [f"recording-{k // 4}" for k in range(120)],
+            "recording": [f"{SCENES[k // 12]}-city-{k // 4}-0" for k in range(120)],
         }
     )
     answers, rows, kept = {}, [], []

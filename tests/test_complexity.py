@@ -293,3 +293,10 @@ def test_bad_command_lines_say_what_to_do(arguments, remedy, capsys):
         main(arguments)
     assert stop.value.code == 2
     assert remedy in capsys.readouterr().err
+
+
+def test_a_network_without_values_is_counted_by_its_shapes():
+    """As the searches count candidates: on torch's meta device nothing is computed."""
+    with torch.device("meta"):
+        net = TMSIC()
+    assert complexity(net).macs == complexity(TMSIC()).macs

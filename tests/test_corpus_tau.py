@@ -8,13 +8,14 @@ import pytest
 
 from asclib.challenge import SCENES
 from asclib.corpus import Corpus, places
-from tests.corpora import TAU_CITIES, TAU_CLIPS, TAU_SUBSETS, TAU_TEST, TAU_TRAIN
+from asclib.corpus.embedded import CITIES
+from tests.corpora import TAU_CLIPS, TAU_SUBSETS, TAU_TEST, TAU_TRAIN
 
 
 def test_all_clips_of_tau_are_read(tau_corpus):
     clips = tau_corpus.clips
     assert len(clips) == clips["identifier"].nunique() == 230_350
-    assert sorted(clips["city"].unique()) == list(TAU_CITIES)
+    assert sorted(clips["city"].unique()) == list(CITIES)
     assert sorted(clips["slice"].unique()) == list(range(10))
 
 

@@ -13,7 +13,8 @@ SCENES = ("bus", "park", "tram")
 
 def clips(recordings=12, slices=4, seed=0):
     """A table of clips, shuffled: `recordings` of three scenes, a few clips each."""
-    rows = [{"scene": SCENES[r % 3], "recording": f"r{r}"} for r in range(recordings)]
+    scenes = [SCENES[r % 3] for r in range(recordings)]
+    rows = [{"scene": s, "recording": f"{s}-city-{r}-0"} for r, s in enumerate(scenes)]
     table = pd.DataFrame(rows * slices)
     return table.sample(frac=1, random_state=seed).reset_index(drop=True)
 
@@ -45,7 +46,7 @@ def test_purity_is_one_for_scenes_apart_and_chance_for_noise():
 def test_clips_of_one_recording_make_no_neighbourhood_pure():
     """A network that knows recordings, and nothing of scenes, must not look as if it did."""
     table = clips(60, slices=6)
-    numbers = table.recording.str[1:].astype(int)
+    numbers = table.recording.str.split("-").str[2].astype(int)
     places = np.random.default_rng(2).normal(size=(60, 4))[numbers]
     points = places + 1e-3 * np.random.default_rng(3).normal(size=places.shape)
     same = pd.DataFrame({"scene": table.scene, "recording": table.index})  # a recording a clip

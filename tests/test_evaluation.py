@@ -5,10 +5,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss
 
 from asclib.challenge import DEVICES, SCENES, UNSEEN_DEVICES
-from asclib.evaluation import calibration, compare, evaluate, score, verdict
+from asclib.evaluation import calibration, compare, device_gap, evaluate, score, verdict
 
 
 def _table(scene: np.ndarray, recording: np.ndarray, seed: int = 0) -> pd.DataFrame:
@@ -18,7 +19,8 @@ def _table(scene: np.ndarray, recording: np.ndarray, seed: int = 0) -> pd.DataFr
         {
             "scene": np.array(SCENES)[scene],
             "device": devices,
-            "recording": [f"r{number}" for number in recording],
+            "city": "somewhere",
+            "location": recording,
         }
     )
 
@@ -48,7 +50,7 @@ def _macro_accuracy(probabilities: np.ndarray, scene: np.ndarray) -> float:
 
 def test_scores_agree_with_scikit_learn_and_with_plain_loops():
     probabilities, clips, scene = _system(60, 5, seed=1)
-    result = evaluate(probabilities, clips, resamples=20)
+    result = evaluate(probabilities, clips)
     guess = probabilities.argmax(1)
     assert result.overall.accuracy == pytest.approx(_macro_accuracy(probabilities, scene))
     assert result.overall.accuracy == pytest.approx(balanced_accuracy_score(scene, guess))
@@ -58,7 +60,7 @@ def test_scores_agree_with_scikit_learn_and_with_plain_loops():
     np.testing.assert_array_equal(
         result.confusion, confusion_matrix(scene, guess, labels=range(10))
     )
-    assert (result.overall.clips, result.overall.recordings) == (300, 60)
+    assert (result.overall.clips, result.overall.locations) == (300, 60)
 
 
 def test_a_score_is_the_evaluation_without_its_intervals():
@@ -70,13 +72,11 @@ def test_a_score_is_the_evaluation_without_its_intervals():
     )
     assert plain.table()[ends].isna().all(axis=None) and whole.table()[ends].notna().any(axis=None)
     np.testing.assert_array_equal(plain.confusion, whole.confusion)
-    with pytest.raises(ValueError, match="at least one is needed"):
-        evaluate(probabilities, clips, resamples=0)
 
 
 def test_groups_are_scored_on_their_own_clips():
     probabilities, clips, scene = _system(60, 5, seed=2)
-    result = evaluate(probabilities, clips, resamples=20)
+    result = evaluate(probabilities, clips)
     unseen = clips["device"].isin(UNSEEN_DEVICES).to_numpy()
     masks = {f"device {name}": (clips["device"] == name).to_numpy() for name in DEVICES}
     masks |= {name: scene == k for k, name in enumerate(SCENES)}
@@ -86,7 +86,7 @@ def test_groups_are_scored_on_their_own_clips():
     for group, mask in masks.items():
         row = table.loc[group]
         assert row["clips"] == mask.sum()
-        assert row["recordings"] == clips["recording"][mask].nunique()
+        assert row["locations"] == clips["location"][mask].nunique()
         assert row["accuracy"] == pytest.approx(_macro_accuracy(probabilities[mask], scene[mask]))
         expected = log_loss(scene[mask], probabilities[mask], labels=range(10))
         assert row["log_loss"] == pytest.approx(expected)
@@ -94,41 +94,63 @@ def test_groups_are_scored_on_their_own_clips():
             assert row[f"{what}_low"] <= row[f"{what}_high"]
 
 
-def test_interval_equals_a_bootstrap_written_with_loops():
-    probabilities, clips, scene = _system(12, 3, seed=3)
-    result = evaluate(probabilities, clips, resamples=150, seed=7)
-    # the same draws: how often each recording is taken, a hundred resamples at a time
-    generator = np.random.default_rng(7)
-    draws = np.concatenate(
-        [generator.multinomial(12, np.full(12, 1 / 12), size=rows) for rows in (100, 50)]
-    )
-    names = list(dict.fromkeys(clips["recording"]))
-    accuracies, losses = [], []
-    for draw in draws:
-        rows = [
-            row
-            for name, times in zip(names, draw, strict=True)
-            for _ in range(times)
-            for row in np.flatnonzero(clips["recording"] == name)
-        ]
-        accuracies.append(_macro_accuracy(probabilities[rows], scene[rows]))
-        losses.append(log_loss(scene[rows], probabilities[rows], labels=range(10)))
-    overall = result.overall
-    assert (overall.accuracy_low, overall.accuracy_high) == pytest.approx(
-        tuple(np.quantile(accuracies, (0.025, 0.975)))
-    )
-    assert (overall.log_loss_low, overall.log_loss_high) == pytest.approx(
-        tuple(np.quantile(losses, (0.025, 0.975)))
-    )
+def test_the_interval_of_a_scene_is_that_of_a_ratio_over_its_locations():
+    """Cochran 1977, Sampling Techniques, 6.4: the spread of what each place adds to the ratio."""
+    probabilities, clips, scene = _system(120, 3, seed=3)
+    uneven = np.ones(len(clips), bool)
+    uneven[::7] = False
+    probabilities, clips, scene = probabilities[uneven], clips[uneven], scene[uneven]
+    for k, name in enumerate(SCENES):
+        one = evaluate(probabilities, clips).scenes[name]
+        places = [clips["location"][scene == k] == p for p in set(clips["location"][scene == k])]
+        hits = probabilities[scene == k].argmax(1) == k
+        ratio, n = hits.mean(), len(places)
+        added = [(hits[place].sum() - ratio * place.sum()) / len(hits) for place in places]
+        error = (n / (n - 1) * sum(value**2 for value in added)) ** 0.5
+        half = stats.t.ppf(0.975, n - 1) * error
+        expected = max(ratio - half, 0), min(ratio + half, 1)
+        assert (one.accuracy_low, one.accuracy_high) == pytest.approx(expected)
 
 
-def test_copies_of_a_clip_within_its_recording_do_not_narrow_the_interval():
+def test_several_trainings_have_their_mean_score_and_an_interval_over_both():
+    each = [_system(60, 4, seed=20, skill=skill)[0] for skill in (0.5, 1.5, 2.5)]
+    clips = _system(60, 4, seed=20)[1]
+    whole, apart = evaluate(each, clips), [evaluate(one, clips) for one in each]
+    assert whole.overall.accuracy == pytest.approx(np.mean([one.overall.accuracy for one in apart]))
+    assert whole.overall.log_loss == pytest.approx(np.mean([one.overall.log_loss for one in apart]))
+    assert (whole.overall.clips, whole.overall.locations) == (240, 60)
+    np.testing.assert_array_equal(whole.confusion, sum(one.confusion for one in apart))
+
+    def width(one):
+        return one.overall.accuracy_high - one.overall.accuracy_low
+
+    assert width(whole) > 1.5 * width(evaluate([each[1]] * 3, clips))  # they do differ
+    assert width(evaluate([each[1]] * 3, clips)) == pytest.approx(width(apart[1]))
+    assert compare(each, each[::-1], clips).accuracy == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="3 trainings of a and 1 of b: give both of each seed"):
+        compare(each, each[0], clips)
+
+
+def test_one_training_leaves_everything_open_and_several_can_decide():
+    clips = _system(80, 3, seed=14)[1]
+    weak, strong = (
+        [_system(80, 3, seed=14, skill=skill + apart)[0] for apart in (0, 0.05, 0.1)]
+        for skill in (1.0, 4.0)
+    )
+    one = compare(weak[0], strong[0], clips)
+    assert one.accuracy_low > 0 and (one.seeds, one.verdict) == (1, "open")
+    several = compare(weak, strong, clips)
+    assert (several.seeds, several.verdict, several.log_loss_verdict) == (3, "yes", "yes")
+    assert compare(weak, weak, clips).verdict == "no"  # the same within a point
+
+
+def test_copies_of_a_clip_within_its_location_do_not_narrow_the_interval():
     probabilities, clips, _ = _system(200, 1, seed=4)
     once = evaluate(probabilities, clips).overall
     repeated = clips.loc[clips.index.repeat(10)].reset_index(drop=True)
     copies = np.repeat(probabilities, 10, axis=0)
     together = evaluate(copies, repeated).overall
-    as_if_independent = repeated.assign(recording=[f"r{i}" for i in range(len(repeated))])
+    as_if_independent = repeated.assign(location=np.arange(len(repeated)))
     apart = evaluate(copies, as_if_independent).overall
 
     def width(score):
@@ -139,44 +161,52 @@ def test_copies_of_a_clip_within_its_recording_do_not_narrow_the_interval():
 
 
 def test_interval_covers_the_true_accuracy_about_95_percent_of_the_time():
-    truth = evaluate(*_system(100_000, 1, seed=5)[:2], resamples=1).overall
+    truth = evaluate(*_system(100_000, 1, seed=5)[:2]).overall
     covered = {"accuracy": 0, "log_loss": 0}
     trials = 150
     for trial in range(trials):
-        one = evaluate(*_system(150, 4, seed=100 + trial)[:2], resamples=200).overall
+        one = evaluate(*_system(150, 4, seed=100 + trial)[:2]).overall
         covered["accuracy"] += one.accuracy_low <= truth.accuracy <= one.accuracy_high
         covered["log_loss"] += one.log_loss_low <= truth.log_loss <= one.log_loss_high
     for name, hits in covered.items():
-        # three binomial standard errors are 0.053; bootstrap intervals are a little narrow
-        assert 0.87 <= hits / trials <= 0.995, name
+        # three binomial standard errors are 0.053
+        assert 0.89 <= hits / trials <= 0.995, name
 
 
-def test_resamples_without_some_scene_yield_no_nan():
-    probabilities, clips, _ = _system(4, 2, seed=6)  # four recordings: most resamples lack one
-    result = evaluate(probabilities, clips)
-    assert np.isfinite(result.table().drop(columns="group").to_numpy(float)).all()
-    assert set(result.scenes) == set(clips["scene"])
+def test_one_location_has_a_score_and_no_interval():
+    scene = np.array([0, 0, 1, 1, 2, 2, 2, 2])
+    clips = _table(scene, np.array([0, 0, 1, 1, 2, 2, 3, 3])).assign(device="a")
+    probabilities = 0.1 * np.eye(10)[[0, 1, 1, 1, 2, 0, 2, 2]] + 0.09
+    table = evaluate(probabilities, clips).table().set_index("group")
+    assert table.loc["overall"].notna().all()
+    single = table["locations"] == 1
+    assert set(table.index[single]) == {SCENES[0], SCENES[1]}
+    ends = table[["accuracy_low", "accuracy_high", "log_loss_low", "log_loss_high"]]
+    assert ends[single].isna().all(axis=None) and ends[~single].notna().all(axis=None)
+    assert table[["accuracy", "log_loss"]].notna().all(axis=None)
 
 
-def test_the_same_seed_gives_the_same_interval():
-    probabilities, clips, _ = _system(50, 2, seed=7)
-    table = evaluate(probabilities, clips, seed=3).table()
-    pd.testing.assert_frame_equal(table, evaluate(probabilities, clips, seed=3).table())
-    assert not table.equals(evaluate(probabilities, clips, seed=4).table())
+def test_shares_stay_between_nothing_and_everything():
+    scene = np.tile(np.arange(10), 20)
+    clips = _table(scene, np.arange(200))
+    probabilities = np.eye(10)[np.where(np.arange(200) < 10, (scene + 1) % 10, scene)]
+    overall = evaluate(probabilities, clips).overall
+    assert 0.9 < overall.accuracy_low < 0.95 < overall.accuracy_high <= 1
+    assert overall.log_loss_low >= 0
 
 
 def test_order_of_the_clips_does_not_matter_for_the_scores():
     probabilities, clips, _ = _system(50, 2, seed=8)
     order = np.random.default_rng(0).permutation(len(clips))
-    straight = evaluate(probabilities, clips, resamples=10)
-    shuffled = evaluate(probabilities[order], clips.iloc[order], resamples=10)
+    straight = evaluate(probabilities, clips)
+    shuffled = evaluate(probabilities[order], clips.iloc[order])
     assert shuffled.overall.accuracy == pytest.approx(straight.overall.accuracy)
     assert shuffled.unseen.log_loss == pytest.approx(straight.unseen.log_loss)
 
 
 def test_without_unseen_devices_there_is_no_unseen_score():
     probabilities, clips, _ = _system(20, 2, seed=9)
-    result = evaluate(probabilities, clips.assign(device="a"), resamples=10)
+    result = evaluate(probabilities, clips.assign(device="a"))
     assert result.unseen is None
     assert list(result.devices) == ["a"]
     assert "unseen" not in set(result.table()["group"])
@@ -186,7 +216,7 @@ def test_certain_and_wrong_costs_what_scikit_learn_says():
     clips = _table(np.array([0, 1]), np.array([0, 1]))
     probabilities = np.eye(10)[[0, 2]]
     expected = log_loss([0, 1], probabilities, labels=range(10))
-    assert evaluate(probabilities, clips, resamples=5).overall.log_loss == pytest.approx(expected)
+    assert evaluate(probabilities, clips).overall.log_loss == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +249,10 @@ def test_tables_that_do_not_fit_are_refused():
         evaluate(probabilities[:9], clips)
     with pytest.raises(ValueError, match=r"shape \(10, 9\)"):
         evaluate(probabilities[:, :9], clips)
-    with pytest.raises(ValueError, match="lack the column 'recording'"):
-        evaluate(probabilities, clips.drop(columns="recording"))
+    with pytest.raises(ValueError, match="need the columns city and location, or recording"):
+        evaluate(probabilities, clips.drop(columns="location"))
+    with pytest.raises(ValueError, match="lack the column 'device'"):
+        evaluate(probabilities, clips.drop(columns="device"))
     clips.loc[2, "scene"] = "beach"
     with pytest.raises(ValueError, match="row 2: scene 'beach'"):
         evaluate(probabilities, clips)
@@ -229,14 +261,14 @@ def test_tables_that_do_not_fit_are_refused():
         evaluate(probabilities, clips)
 
 
-def test_a_thousand_resamples_of_a_whole_test_split_take_under_two_seconds():
+def test_a_whole_test_split_takes_under_two_seconds():
     probabilities, clips, _ = _system(3_000, 10, seed=13)
     start = time.process_time()
     evaluate(probabilities, clips)
     assert time.process_time() - start < 2
 
 
-def test_comparison_is_the_difference_of_the_scores_on_the_same_resamples():
+def test_comparison_is_the_difference_of_the_scores_on_the_same_clips():
     a, clips, _ = _system(80, 3, seed=14)
     b = 0.7 * a + 0.3 * _system(80, 3, seed=14, skill=4.0)[0]
     difference = compare(a, b, clips)
@@ -265,6 +297,23 @@ def test_a_system_does_not_differ_from_itself():
     assert (same.accuracy, same.accuracy_low, same.accuracy_high) == (0, 0, 0)
     losses = (same.log_loss, same.log_loss_low, same.log_loss_high)
     assert losses == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_the_device_gap_compares_locations_that_both_sides_heard():
+    clips = pd.DataFrame(
+        {
+            "scene": ["bus"] * 7,
+            "device": ["a", "s4", "a", "s5", "a", "a", "s6"],
+            "city": "somewhere",
+            "location": [1, 1, 2, 2, 3, 4, 4],
+        }
+    )
+    right = np.array([1, 0, 1, 1, 0, 1, 1], bool)
+    probabilities = np.eye(10)[np.where(right, SCENES.index("bus"), SCENES.index("bus") - 1)]
+    gap = device_gap(probabilities, clips)
+    assert gap.estimate == pytest.approx(1 / 3)  # place 1 loses one, 2 and 4 none, 3 was not heard
+    assert gap.locations == 3 and gap.low < 0 < gap.high
+    assert device_gap(probabilities, clips.assign(device="a")) is None
 
 
 def test_calibration_error_equals_the_bins_by_hand():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,18 @@ def test_a_clip_that_cannot_be_read_is_named_with_its_row(corpus, tmp_path):
     extract(corpus, LogMel.tmsic(), tmp_path)
     clips = corpus.split("train")
     np.testing.assert_allclose(load(tmp_path, clips), direct(corpus, clips), rtol=0, atol=2e-6)
+
+
+def test_other_sound_under_the_same_names_is_not_taken_for_what_was_extracted(corpus, tmp_path):
+    shutil.copytree(corpus.root, tmp_path / "corpus")
+    once = Corpus.open(tmp_path / "corpus")
+    extract(once, LogMel.tmsic(), tmp_path / "features")
+    extract(Corpus.open(tmp_path / "corpus"), LogMel.tmsic(), tmp_path / "features")
+    name = once.root / once.split("test")["filename"].iloc[0]
+    samples, rate = soundfile.read(name)
+    soundfile.write(name, samples[::-1], rate, subtype="PCM_24")  # as many bytes
+    with pytest.raises(ValueError, match="holds features of other clips or settings"):
+        extract(Corpus.open(tmp_path / "corpus"), LogMel.tmsic(), tmp_path / "features")
 
 
 def test_a_killed_extraction_goes_on_where_it_stopped(corpus, tmp_path, monkeypatch):

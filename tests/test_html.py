@@ -28,12 +28,6 @@ UNSET_MATHEMATICS = """
 UNDESCRIBED_IMAGES = """
 [...document.querySelectorAll('article img')].filter(i => !i.alt).map(i => i.src)
 """
-TOO_WIDE = """
-document.documentElement.scrollWidth <= screen.width + 1 ? [] :
-[...document.querySelectorAll('body *')]
-  .filter(e => e.getBoundingClientRect().right > screen.width + 1)
-  .slice(0, 5).map(e => e.outerHTML.slice(0, 200))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +82,23 @@ def test_page_is_sound(html: Path, tab: browser.Page, name: str, size: str) -> N
     assert tab.evaluate(BROKEN_IMAGES) == []
     assert tab.evaluate(UNDESCRIBED_IMAGES) == []
     assert tab.evaluate(UNSET_MATHEMATICS) == []
-    assert tab.evaluate(TOO_WIDE) == []
+    assert tab.evaluate(browser.TOO_WIDE) == []
+
+
+def test_the_first_page_leads_to_the_listening_page_and_it_back(
+    html: Path, tab: browser.Page
+) -> None:
+    """Whose scripts no other page loads."""
+    first = tab.open((html / f"{PAGES[0]}.html").as_uri(), "desktop")
+    assert not [address for address in first.requests if "/listen/" in address]
+    address = tab.evaluate("document.querySelector('article a[href*=_static]').href")
+    visit = tab.open(address, "desktop")
+    assert visit.errors == []
+    assert {urlparse(asked).scheme for asked in visit.requests} == {"file"}
+    assert tab.evaluate("document.querySelector('h1').textContent") == "Listen with the network"
+    assert tab.evaluate("$('back').hidden") is False
+    tab.open(tab.evaluate("$('back').querySelector('a').href"), "desktop")
+    assert "A small network listens" in tab.evaluate("document.querySelector('h1').textContent")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,7 @@ def test_page_is_sound(html: Path, tab: browser.Page, name: str, size: str) -> N
         ('<img src="missing.png">', BROKEN_IMAGES),
         ('<article><img src="missing.png"></article>', UNDESCRIBED_IMAGES),
         ('<span class="math">x</span>', UNSET_MATHEMATICS),
-        ('<div style="width: 600px">wide</div>', TOO_WIDE),
+        ('<div style="width: 600px">wide</div>', browser.TOO_WIDE),
     ],
 )
 def test_a_faulty_page_is_caught(tmp_path: Path, tab: browser.Page, fault: str, check: str) -> None:

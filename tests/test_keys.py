@@ -378,6 +378,23 @@ def scale(x):
 """
 
 
+def test_a_dataclass_without_a_file_keeps_its_own_methods() -> None:
+    found = []
+    for factor in (2, 3):
+        space = {"__name__": "__main__", "dataclass": dataclass}
+        text = f"@dataclass\nclass Scaled:\n    def __call__(self, x):\n        return {factor} * x"
+        exec(compile(text, "<stdin>", "exec"), space)
+        found.append(keys.digest(space["Scaled"]))
+    assert found[0] != found[1]
+
+
+def test_the_version_of_a_front_end_is_part_of_its_key(monkeypatch) -> None:
+    """Its code is asclib's, so nothing else says that it computes something else."""
+    before = keys.digest(LogMel())
+    monkeypatch.setattr(LogMel, "version", LogMel.version + 1)
+    assert keys.digest(LogMel()) != before
+
+
 @pytest.mark.parametrize("change", [{"drop": 0.9}, {"factor": 3}, {}])
 def test_a_class_without_a_file_is_read_as_well(change, monkeypatch) -> None:
     """As in a notebook, whose classes have no file."""

@@ -16,6 +16,7 @@ ROOT = book.PROJECT
 # The rooms of asclib from the ground up: each may import from those before it.
 ROOMS = (
     "extras",
+    "checked",
     "challenge",
     "keys",
     "store",
@@ -24,6 +25,8 @@ ROOMS = (
     "corpus",
     "features",
     "networks",
+    "plan",
+    "checkpoint",
     "training",
     "augmentation",
     "distillation",
@@ -31,8 +34,11 @@ ROOMS = (
     "complexity",
     "runs",
     "compression",
+    "deploy",
+    "listen",
     "plotting",
     "tuning",
+    "__main__",
 )
 LONGEST = 400  # lines
 CHAPTERS = {str(path.relative_to(ROOT).with_suffix("")): path for path in book.chapters()}

@@ -224,7 +224,7 @@ def test_kinds_store_what_their_names_say(kinds):
 def test_int8_input_is_rounded_and_clipped_not_cast(kinds):
     lite = LiteRT(kinds["full_int8"].path)
     x, _ = _clips(1, seed=9)
-    scale, _ = lite._input["quantization"]
+    scale, _ = lite._inputs[0]["quantization"]
     np.testing.assert_array_equal(lite(x), lite(x + 0.01 * scale * (x > 0)))
     far = x.clone()
     far[0, 0, 0, 0] = 1e6  # a cast would wrap around

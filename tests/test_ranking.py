@@ -27,8 +27,8 @@ def test_a_corrected_p_is_between_the_plain_one_and_bonferronis(p):
 
 def test_holm_keeps_false_alarms_below_the_level():
     generator = np.random.default_rng(0)
-    alarms = [(holm(generator.uniform(size=12)) < 0.05).any() for _ in range(4_000)]
-    assert 0.035 < np.mean(alarms) < 0.06
+    alarms = [(holm(generator.uniform(size=12)) < 0.05).any() for _ in range(1_000)]
+    assert 0.025 < np.mean(alarms) < 0.07
 
 
 def test_the_paired_test_by_hand():

@@ -1,6 +1,7 @@
 """Who may teach: candidates that need no training are values, and one rule chooses among all."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,18 +12,18 @@ from asclib.augmentation import FreqMixStyle
 from asclib.networks import unfused_logits
 from asclib.runs import Experiment, Run
 from asclib.training import predict
-from studies.__main__ import main
 from studies.candidates import (
     CANDIDATES,
-    MEMBERS,
-    Averaged,
-    Together,
+    FORM,
     candidates,
     chosen,
     chosen_batch,
     gains,
+    kept_teacher,
+    systems,
     trained_with,
 )
+from studies.ready import MEMBERS, Averaged, Together
 from studies.recipe import INVENTED, RECIPES
 from tests.data import TINY
 
@@ -34,9 +35,8 @@ def found(tiny_store, tmp_path_factory):
     """The results of all candidates but the wide one, one seed of each."""
     path = tmp_path_factory.mktemp("study") / "candidates.json"
     names = [name for name in CANDIDATES if name != "single"]
-    options = ("--seeds", "0", "--recipe", "Freq-MixStyle", "--only", *names)
-    main(["candidates", "--output", str(path), *options], TINY)
-    return json.loads(path.read_text())
+    candidates(TINY, None, [0], BATCH, path, names, path.parent / "teachers")
+    return json.loads(path.read_text()) | {"path": path}
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +123,13 @@ def test_the_best_of_those_that_beat_the_control_is_chosen():
         }
     )
     chances = {"control": 0.6, "same": 0.6, "better": 0.7, "best": 0.8, "worse": 0.4}
-    right = {name: (generator.random((4, 1_200)) < p) * 1.0 for name, p in chances.items()}
-    found = gains(right, range(4), table)
+    right = {
+        f"{name} {seed}": (generator.random(1_200) < p) * 1.0
+        for name, p in chances.items()
+        for seed in range(3 if name == "same" else 4)  # the seeds that both have are compared
+    }
+    found = gains(systems(right), table)
+    assert {row["seeds"] for row in found if row["candidate"] == "same"} == {3}
     rows = {(row["candidate"], row["heard"]): row for row in found}
     wheres = ("own", "invented", "all")
     assert set(rows) == {(n, w) for n in chances if n != "control" for w in wheres}
@@ -135,7 +140,41 @@ def test_the_best_of_those_that_beat_the_control_is_chosen():
 
 def test_the_control_decides_and_is_asked_for(tmp_path):
     with pytest.raises(ValueError, match="the control decides who may teach"):
-        candidates(TINY, None, [0], BATCH, ["single"])
+        candidates(TINY, None, [0], BATCH, tmp_path / "candidates.json", ["single"])
+
+
+def test_what_is_there_is_not_trained_again_and_what_is_missing_comes_beside_it(found, tmp_path):
+    for path in found["path"].parent.glob("candidates.*"):
+        shutil.copy(path, tmp_path)
+    path, names = tmp_path / "candidates.json", ["control", "mean"]
+    before = path.read_bytes()
+    candidates(TINY, None, [0], BATCH, path, names)
+    assert path.read_bytes() == before
+    candidates(TINY, None, [1], BATCH, path, ["control"])
+    rows = json.loads(path.read_text())["runs"]
+    assert rows[:-1] == found["runs"]
+    assert (rows[-1]["candidate"], rows[-1]["seed"]) == ("control", 1)
+    with pytest.raises(ValueError, match="was made with other profile: move it away"):
+        candidates(TINY, None, [0], (), path, names)
+    assert len(json.loads(path.read_text())["runs"]) == len(rows)
+
+
+def test_those_who_may_teach_are_kept_and_teach_from_their_file(found, experiment):
+    folder = found["path"].parent / "teachers"
+    assert len(list(folder.iterdir())) == len(set(FORM) - {"single"})
+    x = experiment.clips("validation").x
+    for name in set(FORM) - {"single"}:
+        kept = kept_teacher(folder, experiment.profile, None, name, 0)
+        trained = CANDIDATES[name](experiment)
+        assert kept.seconds() == trained.seconds()
+        apart = predict(kept.net(), x) - predict(trained.net(), x)
+        assert 0 < apart.abs().max() < 0.05  # of halves
+    assert kept_teacher(folder, experiment.profile, None, "mean", 1) is None
+    run = experiment.taught("response", kept)
+    assert len(run.history()) == 1 and not run.needs()
+    other = trained_with(TINY, ())
+    with pytest.raises(ValueError, match="was made with other profile"):
+        kept_teacher(folder, other, None, "mean", 0)
 
 
 def test_the_augmentation_is_the_recipes_choice(tmp_path):

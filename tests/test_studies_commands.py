@@ -12,7 +12,7 @@ from asclib.store import PROJECT
 from asclib.tuning.search import KINDS
 from studies.__main__ import collect, main
 
-SHARED = {"__main__", "command", "systems"}  # modules that are no study
+SHARED = {"__main__", "command", "ready", "systems"}  # modules that are no study
 SHARED |= {"arms", "effort", "record", "renderings", "sitting", "tuning", "verdicts"}  # of `fair`
 TIMED = {"training", "distillation"}  # by benchmarks/
 

@@ -61,17 +61,6 @@ def test_the_summary_of_a_clip_holds_the_mean_and_deviation_of_each_band() -> No
     assert dataset.summary(x)[1, 5 + 2] == pytest.approx(deviation, abs=1e-6)
 
 
-def test_the_device_gap_compares_recordings_that_both_sides_heard() -> None:
-    clips = pd.DataFrame(
-        {"recording": ["r1", "r1", "r2", "r2", "r3"], "device": ["a", "s4", "a", "s5", "a"]}
-    )
-    hit = np.array([True, False, True, True, False])
-    gap = dataset.device_gap(hit, clips)
-    assert gap["accuracy"] == pytest.approx(0.5)  # r1 loses one, r2 none, r3 was not heard
-    assert (gap["accuracy_low"], gap["accuracy_high"]) == (0.0, 1.0)
-    assert dataset.device_gap(hit, clips.assign(device="a")) is None
-
-
 def test_items_after_augmentation_are_the_clips_and_their_versions_and_know_whose(
     tiny_store,
 ) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from asclib.distillation import TECHNIQUES
 from asclib.evaluation.systems import locations
-from asclib.runs import Experiment, profile
+from asclib.runs import Experiment
 from asclib.training import predict
 from studies import renderings, verdicts
 from studies.__main__ import main
@@ -18,7 +18,6 @@ from studies.effort import half_width, noise, seeds_for, smallest
 from studies.fair import GROUPS, PLANNED, confirm, plan
 from studies.record import KEY, NOBODY, Record
 from studies.sitting import Sitting
-from studies.teachers import TEACHERS
 from studies.tuning import best
 from tests.data import TINY
 
@@ -329,14 +328,6 @@ def test_more_places_and_more_seeds_see_less():
     assert half_width(noise(10**9), 5, 4) == pytest.approx(2.179 * 0.02 * (2 / 20) ** 0.5, rel=1e-3)
     assert seeds_for(lambda n: half_width(few, n, 4) < 0.01) == "more places, not seeds"
     assert seeds_for(lambda n: n > 6) == "7 seeds"
-
-
-def test_teachers_that_were_kept_can_be_asked_for_instead():
-    kept = Sitting(profile("study"), None, (), "fused", kept=TEACHERS)
-    assert kept.teacher_name == "kept" and kept.teacher(0).kept_in == str(TEACHERS / "study-0")
-    assert kept.teacher(0).store_key != kept.teacher(1).store_key
-    with pytest.raises(FileNotFoundError, match="study-7 holds no teacher"):
-        kept.runs([(Design("rrs", 24), 0, 7)])
 
 
 def test_every_candidate_can_be_asked_for_as_a_teacher():

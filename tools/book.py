@@ -36,7 +36,7 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from asclib.store import PROJECT, write_atomic
+from asclib.store import PROJECT, root, write_atomic
 
 BOOK = PROJECT / "book"
 OUTPUT = PROJECT / "output"
@@ -156,6 +156,8 @@ def prepare_environment() -> None:
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ.pop("MPLBACKEND", None)  # an inherited Agg silently removes every figure
+    if os.environ.get("ASCLIB_STORE"):
+        os.environ["ASCLIB_STORE"] = str(root())  # in full: each kernel has a folder of its own
     if "ASCLIB_PROGRESS" not in os.environ:
         OUTPUT.mkdir(exist_ok=True)
         log = str(OUTPUT / "progress.log")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from asclib import checked
 from asclib.training import Batch
 
 # ---- the clips of a batch --------------------------------------------------------------------
@@ -101,8 +102,7 @@ def _pairs(
     x: Tensor, alpha: float, generator: torch.Generator
 ) -> tuple[np.random.Generator, Tensor, Tensor]:
     """(rng, partner (batch,) rows, weight (batch,) of the clip itself) for a batch of floats."""
-    if not alpha > 0:
-        raise ValueError(f"alpha must be positive, not {alpha}: leave the call out to mix nothing")
+    check_alpha(alpha)
     if not x.is_floating_point():
         raise ValueError(f"expected floats, got {x.dtype}: convert with x.float()")
     # torch draws from no Beta with a generator of one's own; numpy does, the same on every device.
@@ -115,7 +115,14 @@ def _pairs(
     return rng, partner, weight
 
 
+def check_alpha(alpha: float) -> None:
+    checked.number("alpha", alpha)
+    if not alpha > 0:
+        raise ValueError(f"alpha must be positive, not {alpha}: leave the call out to mix nothing")
+
+
 def check_probability(p: float) -> None:
+    checked.number("p", p)
     if not 0 <= p <= 1:
         raise ValueError(f"p is a probability, 0 to 1, not {p}")
 
@@ -130,6 +137,10 @@ class FreqMixStyle:
     p: float = 0.4
     alpha: float = 0.3
 
+    def __post_init__(self) -> None:
+        check_probability(self.p)
+        check_alpha(self.alpha)
+
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         return batch._replace(x=freq_mixstyle(batch.x, self.p, self.alpha, generator=generator))
 
@@ -139,6 +150,9 @@ class Mixup:
     """`mixup` of each batch: targets become soft labels, and a teacher's answers are mixed too."""
 
     alpha: float = 0.3
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         rows = torch.arange(len(batch.x), device=batch.x.device)
@@ -187,10 +201,13 @@ class FrequencyMask:
     p: float = 1.0
     share: float = 0.1
 
-    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def __post_init__(self) -> None:
         check_probability(self.p)
+        checked.number("share", self.share)
         if not 0 <= self.share <= 1:
             raise ValueError(f"share is a part of the mel bands, 0 to 1, not {self.share}")
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         mels = batch.x.shape[-2]
         drawn = torch.rand(3, len(batch.x), 1, generator=generator, device=generator.device)
         happens, width, place = drawn.to(batch.x.device, non_blocking=True)

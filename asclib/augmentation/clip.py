@@ -25,6 +25,7 @@ import torch
 from scipy.fft import irfft, rfft, rfftfreq
 from scipy.signal import fftconvolve
 
+from asclib import checked
 from asclib.augmentation.batch import check_probability
 from asclib.challenge.task import SAMPLE_RATE
 from asclib.corpus.embedded.devices import Device, response
@@ -307,6 +308,13 @@ class Copies:
     change: Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
     number: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not callable(self.change):
+            remedy = "give a function of a waveform, its rate and a generator"
+            raise ValueError(f"change is {checked.shown(self.change)}: {remedy}")
+        for name in ("number", "seed"):
+            object.__setattr__(self, name, checked.whole_number(name, getattr(self, name)))
 
     def __call__(self, x: np.ndarray, clip: Any, log_mel: LogMel) -> np.ndarray:
         waves = [x]

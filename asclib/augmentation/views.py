@@ -18,7 +18,7 @@ from asclib.corpus.audio import read_audio
 from asclib.corpus.folder import Corpus
 from asclib.features import FrontEnd
 from asclib.progress import progress
-from asclib.store import write_atomic
+from asclib.store import reserved, write_atomic
 from asclib.training import one_thread
 
 CHUNK = 256  # clips: what a kill loses at most
@@ -62,7 +62,7 @@ def show(
     number = np.concatenate([np.arange(count) for count in counts])
     np.save(folder / "rows.npy", np.stack([rows, number], axis=1))
     shape = (len(rows), *np.load(parts / "0.npy", mmap_mode="r").shape[1:])
-    whole = np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, shape)
+    whole = reserved(folder / "x.npy", shape)
     first = 0
     for start in starts:
         pictures = np.load(parts / f"{start}.npy", mmap_mode="r")

@@ -1,7 +1,7 @@
 """The cost of a network or a .tflite file, printed with the verdict of each year.
 
-    python -m asclib.complexity asclib.networks:TMSIC --input 1,140,8
-    python -m asclib.complexity student.tflite
+    python -m asclib count asclib.networks:TMSIC --input 1,140,8
+    python -m asclib count student.tflite
 
 Chapter: book/compression/complexity.
 """
@@ -21,7 +21,7 @@ from asclib.complexity.count import BITS, Complexity, complexity
 def main(arguments: list[str] | None = None) -> None:
     """Print the table and the verdicts for a network named on the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m asclib.complexity",
+        prog="python -m asclib count",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         _show_file(parser, options.network)
         return
     try:
-        net = _network(options.network)
+        net = network(options.network)
         counted = complexity(net, shape, activation_bits=options.bits, on_unknown="report")
     except ValueError as error:
         parser.error(str(error))
@@ -91,7 +91,7 @@ def _show(counted: Complexity, bits: int, totals: list[tuple[str, int, str]]) ->
         sys.exit(1)
 
 
-def _network(spec: str) -> nn.Module:
+def network(spec: str) -> nn.Module:
     """The network that `module:factory` makes; ValueError says what to do when it makes none."""
     module_name, _, factory_name = spec.partition(":")
     if not module_name or not factory_name:

@@ -5,14 +5,15 @@ network does rather than what its layers are called: functional calls, layers us
 people's modules. Multiply-accumulates (MACs) follow the equations in `asclib.complexity.tracing`;
 an operation that is not known there is named, never taken for free.
 
-    python -m asclib.complexity asclib.networks:TMSIC --input 1,140,8
-    python -m asclib.complexity student.tflite
+    python -m asclib count asclib.networks:TMSIC --input 1,140,8
+    python -m asclib count student.tflite
 
 Chapter: book/compression/complexity.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from asclib.challenge.limits import Limits, Verdict
-from asclib.complexity.tracing import Trace, held_values, storage_of
+from asclib.complexity.products import storage_of
+from asclib.complexity.tracing import Trace, held_values
 
 OnUnknown = Literal["raise", "report"]
 BITS = 8  # of a weight and of an activation, unless told otherwise
@@ -79,7 +81,8 @@ def complexity(
 ) -> Complexity:
     """Count parameters, MACs and activation memory of any network for one clip.
 
-    The network runs once, in evaluation mode, on zeros; it is left as it was. Give it without its
+    The network runs once, in evaluation mode, on zeros; it is left as it was, buffers that it
+    changes included. A compiled network is counted as what was compiled. Give it without its
     front end: the challenge does not count the computation of features.
 
     Args: net; input_shape of one clip, without the batch; activation_bits per activation value;
@@ -89,14 +92,19 @@ def complexity(
     """
     if on_unknown not in get_args(OnUnknown):
         raise ValueError(f"on_unknown = {on_unknown!r}; choose 'raise' or 'report'")
+    net = getattr(net, "_orig_mod", net)  # compiled
     if any(nn.parameter.is_lazy(parameter) for parameter in net.parameters()):
         raise ValueError(f"{type(net).__name__} has lazy layers; run it once on a clip, then count")
     shape = (1, *input_shape)
-    modes = {module: module.training for module in net.modules()}
+    # a frozen module has no mode
+    modes = {m: m.training for m in net.modules() if hasattr(m, "training")}
+    state = _state(net)
     floating = [p for p in net.parameters() if p.is_floating_point()]
     like = floating[0] if floating else torch.zeros(())
     try:
-        net.eval()
+        if any(modes.values()):
+            with contextlib.suppress(NotImplementedError):  # an exported network has one mode
+                net.eval()
         trace = Trace(net)
         output = trace.run(torch.zeros(shape, dtype=like.dtype, device=like.device))
     except Exception as error:
@@ -106,7 +114,9 @@ def complexity(
         ) from error
     finally:
         for module, mode in modes.items():
-            module.training = mode
+            if module.training != mode:
+                module.training = mode
+        _restore(state)
     if trace.unknown and on_unknown == "raise":
         raise ValueError(
             f"{type(net).__name__} does what this counter does not know: "
@@ -140,8 +150,7 @@ def _layers(trace: Trace, held_bytes: list[int]) -> pd.DataFrame:
     for module, name in trace.names.items():
         # a tied weight is one weight; the weights of an LSTM may lie in one storage
         own = {
-            (storage_of(t), int(t.storage_offset()), t.numel()): t
-            for t in _weights(module, trace.state_read)
+            (storage_of(t), int(t.storage_offset()), t.numel()): t for t in _weights(module, trace)
         }
         number = sum(t.numel() for key, t in own.items() if key not in counted)
         counted |= set(own)
@@ -153,11 +162,38 @@ def _layers(trace: Trace, held_bytes: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _weights(module: nn.Module, read: set[int]) -> Iterator[Tensor]:
+def _weights(module: nn.Module, trace: Trace) -> Iterator[Tensor]:
     """The module's own parameters, used or not, and the buffers its answer depends on."""
     yield from module.parameters(recurse=False)
+    yield from (t for t in trace.constants[module] if storage_of(t) in trace.state_read)
     for name, buffer in module.named_buffers(recurse=False):
         # a pruning mask is a tool of training: its zeros are in the weight, which counts in full
         mask = name.endswith("_mask") and hasattr(module, name.removesuffix("_mask") + "_orig")
-        if storage_of(buffer) in read and not mask:
+        if storage_of(buffer) in trace.state_read and not mask:
             yield buffer
+
+
+State = list[tuple[nn.Module, str, Tensor, Tensor]]
+
+
+def _state(net: nn.Module) -> State:
+    """Every parameter and buffer: its module, its name, the tensor and a copy of it."""
+    named = (
+        (module, name, tensor)
+        for module in net.modules()
+        for name, tensor in (
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        )
+    )
+    return [(*one, one[2].detach().clone()) for one in named]
+
+
+def _restore(state: State) -> None:
+    for module, name, tensor, before in state:
+        if getattr(module, name) is not tensor and not isinstance(module, torch.jit.ScriptModule):
+            setattr(module, name, tensor)
+        if not tensor.is_meta and not torch.equal(tensor, before):  # meta: there are no values
+            # in the mode it was made in, the only one in which it may change
+            with torch.no_grad(), torch.inference_mode(tensor.is_inference()):
+                tensor.copy_(before)

@@ -1,6 +1,6 @@
 """What a .tflite file costs: the count of `asclib.complexity`, read from the file itself.
 
-    python -m asclib.complexity student.tflite
+    python -m asclib count student.tflite
 
 Two conventions for MACs. The challenge counts convolutions and dense products only. Analysers of
 .tflite files, such as NeSsi, also count one for every number that a pooling or a mean reads and
@@ -11,6 +11,7 @@ Chapter: book/compression/complexity.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,12 @@ import pandas as pd
 from asclib import litert
 from asclib.challenge.limits import Limits, Verdict
 from asclib.complexity.count import COLUMNS, Complexity
+from asclib.complexity.file_products import FileProducts, shape_of
 from asclib.extras import needs
 
 # Operators without MACs by the challenge's convention: pooling, normalisation, element-wise
 # arithmetic, and moving data. What is neither here nor in `_macs` is named, never taken for free.
+# A product that a sum adds up counts all the same: `asclib.complexity.file_products`.
 FREE = frozenset(
     """
     ADD SUB MUL DIV MAXIMUM MINIMUM NEG ABS EXP LOG SQRT RSQRT SQUARE POW SQUARED_DIFFERENCE
@@ -33,18 +36,30 @@ FREE = frozenset(
     MAX_POOL_2D AVERAGE_POOL_2D MEAN SUM REDUCE_MAX REDUCE_MIN ARG_MAX ARG_MIN L2_NORMALIZATION
     RESHAPE SQUEEZE EXPAND_DIMS TRANSPOSE CONCATENATION SPLIT SPLIT_V SLICE STRIDED_SLICE PACK
     UNPACK PAD PADV2 MIRROR_PAD TILE GATHER CAST SHAPE BROADCAST_TO SPACE_TO_DEPTH DEPTH_TO_SPACE
-    QUANTIZE DEQUANTIZE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR CUMSUM
+    QUANTIZE DEQUANTIZE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR CUMSUM RELU_0_TO_1 SIGN SIN COS
+    FLOOR CEIL ROUND SELECT SELECT_V2 REVERSE_V2 GATHER_ND DYNAMIC_UPDATE_SLICE TOPK_V2
     """.split()
 )
 BITS = {
+    "FLOAT64": 64,
     "FLOAT32": 32,
     "FLOAT16": 16,
+    "BFLOAT16": 16,
+    "FLOAT8_E4M3FN": 8,
+    "FLOAT8_E5M2": 8,
+    "COMPLEX64": 64,
+    "COMPLEX128": 128,
+    "INT64": 64,
     "INT32": 32,
     "INT16": 16,
     "INT8": 8,
-    "UINT8": 8,
     "INT4": 4,
-    "INT64": 64,
+    "INT2": 2,
+    "UINT64": 64,
+    "UINT32": 32,
+    "UINT16": 16,
+    "UINT8": 8,
+    "UINT4": 4,
     "BOOL": 8,
 }
 
@@ -77,39 +92,47 @@ class FileComplexity(Complexity):
 def complexity_of_file(path: str | Path) -> FileComplexity:
     """Count parameters, MACs, bytes and activation memory of any .tflite file, for one clip.
 
-    Operators that are not known are named in `unknown`; the verdict then never passes.
+    In a file whose inputs and outputs all begin with a batch of several clips, MACs are those of
+    one clip, memory that of them all. Operators, and tensors of a type, that are not known are
+    named in `unknown`; the verdict then never passes.
     Raises: FileNotFoundError; ValueError when it is no .tflite, or has several subgraphs.
     """
     model = litert.read(path)
     if len(model.subgraphs) != 1:
         raise ValueError(f"{path}: {len(model.subgraphs)} subgraphs; only files of one are counted")
-    graph, kinds = model.subgraphs[0], _names("BuiltinOperator")
-    types, tensors = _names("TensorType"), graph.tensors
+    graph = model.subgraphs[0]
+    tensors, types = graph.tensors, _names("TensorType")
     constant = {i for i, t in enumerate(tensors) if model.buffers[t.buffer].data is not None}
-    size = [math.ceil(_numel(t) * BITS[types[t.type]] / 8) for t in tensors]
+    kind_of = [types.get(t.type, f"number {t.type}") for t in tensors]
+    size = [
+        math.ceil(_numel(t) * BITS.get(k, 0) / 8) for t, k in zip(tensors, kind_of, strict=True)
+    ]
     held, arena = _schedule(graph, constant, size)
-    rows, unknown, counted, kernels = [], [], set(), [0]
+    products, batch = FileProducts(tensors, model.buffers), _batch(graph)
+    rows, counted, kernels = [], set(), [0]
+    unknown = [f"tensor {i}: type {k}" for i, k in enumerate(kind_of) if k not in BITS]
     for number, operator in enumerate(graph.operators):
-        code = model.operatorCodes[operator.opcodeIndex]
-        kind = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        kind = _kind(model.operatorCodes[operator.opcodeIndex])
         inputs = [i for i in operator.inputs if i >= 0]  # -1 stands for an input left out
-        macs = _macs(kind, [tensors[i] for i in inputs], tensors[operator.outputs[0]], operator)
+        outputs = [tensors[i] for i in operator.outputs if i >= 0]
+        macs = _macs(kind, [tensors[i] for i in inputs], outputs, operator)
         if macs is None and kind not in FREE:
             unknown.append(f"operator {number}: {kind}")
         new = [i for i in inputs if i in constant and tensors[i].buffer not in counted]
         counted |= {tensors[i].buffer for i in new}
         if macs is not None or kind == "DEQUANTIZE":
-            kernels += [BITS[types[tensors[i].type]] for i in new if len(tensors[i].shape) > 1]
+            kernels += [BITS.get(kind_of[i], 0) for i in new if len(shape_of(tensors[i])) > 1]
+        macs = math.ceil(((macs or 0) + products.follow(kind, operator)) / batch)
         rows.append(
             {
                 "name": f"{number} {kind.lower()}",
                 "kind": kind,
-                "output_shape": tuple(int(n) for n in tensors[operator.outputs[0]].shape[1:]),
+                "output_shape": shape_of(outputs[0])[1:] if outputs else (),
                 "parameters": sum(_numel(tensors[i]) for i in new if _is_weight(tensors[i], types)),
-                "macs": macs or 0,
+                "macs": macs,
                 "activation_bytes": held[number],
                 "stored": sum(len(model.buffers[tensors[i].buffer].data) for i in new),
-                "analyser_macs": (macs or 0) + _extra(kind, tensors, operator),
+                "analyser_macs": macs + math.ceil(_extra(kind, tensors, operator) / batch),
             }
         )
     layers = pd.DataFrame(rows, columns=[*COLUMNS, "stored", "analyser_macs"])
@@ -126,6 +149,21 @@ def complexity_of_file(path: str | Path) -> FileComplexity:
     )
 
 
+def _batch(graph: Any) -> int:
+    """The clips of one inference: what all inputs and outputs begin with, or one."""
+    ends = [shape_of(graph.tensors[i]) for i in (*graph.inputs, *graph.outputs)]
+    firsts = {shape[0] if len(shape) > 1 else 1 for shape in ends}
+    return firsts.pop() if len(firsts) == 1 else 1
+
+
+def _kind(code: Any) -> str:
+    """The name of an operator, one that is not of TensorFlow Lite by the name it has there."""
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    kind = _names("BuiltinOperator").get(number, f"operator number {number}")
+    return f"CUSTOM {bytes(code.customCode or b'').decode()}".strip() if kind == "CUSTOM" else kind
+
+
+@functools.cache
 def _names(enumeration: str) -> dict[int, str]:
     with needs("deploy"):
         from ai_edge_litert import schema_py_generated as schema
@@ -135,27 +173,31 @@ def _names(enumeration: str) -> dict[int, str]:
 
 
 def _numel(tensor: Any) -> int:
-    return math.prod(int(n) for n in tensor.shape) if tensor.shape is not None else 1
+    return math.prod(shape_of(tensor))
 
 
 def _is_weight(tensor: Any, types: dict[int, str]) -> bool:
     """Not a shape, an axis or a padding: those are integers without a scale."""
     scales = tensor.quantization is not None and tensor.quantization.scale is not None
-    return types[tensor.type] in ("FLOAT32", "FLOAT16") or scales
+    return types.get(tensor.type, "").startswith(("FLOAT", "BFLOAT", "COMPLEX")) or scales
 
 
-def _macs(kind: str, inputs: list[Any], output: Any, operator: Any) -> int | None:
+def _macs(kind: str, inputs: list[Any], outputs: list[Any], operator: Any) -> int | None:
     """MACs of one operator; None when it is none that the challenge counts."""
     if kind == "CONV_2D":  # kernels (out, mel, time, in of a group)
-        return _numel(output) * math.prod(map(int, inputs[1].shape[1:]))
+        return _numel(outputs[0]) * math.prod(shape_of(inputs[1])[1:])
     if kind == "DEPTHWISE_CONV_2D":  # kernels (1, mel, time, out)
-        return _numel(output) * math.prod(map(int, inputs[1].shape[1:3]))
+        return _numel(outputs[0]) * math.prod(shape_of(inputs[1])[1:3])
+    if kind == "CONV_3D":  # kernels (depth, mel, time, in of a group, out)
+        return _numel(outputs[0]) * math.prod(shape_of(inputs[1])[:4])
     if kind == "TRANSPOSE_CONV":  # output shape, kernels (out, mel, time, in), input
-        return _numel(inputs[2]) * math.prod(map(int, inputs[1].shape[:3]))
+        return _numel(inputs[2]) * math.prod(shape_of(inputs[1])[:3])
+    if kind == "CONV_3D_TRANSPOSE":  # output shape, kernels (depth, mel, time, out, in), input
+        return _numel(inputs[2]) * math.prod(shape_of(inputs[1])[:4])
     if kind == "FULLY_CONNECTED":  # weights (out, in)
-        return _numel(output) * int(inputs[1].shape[-1])
+        return _numel(outputs[0]) * shape_of(inputs[1])[-1]
     if kind == "BATCH_MATMUL":
-        return _numel(output) * int(inputs[0].shape[-2 if operator.builtinOptions.adjX else -1])
+        return _numel(outputs[0]) * shape_of(inputs[0])[-2 if operator.builtinOptions.adjX else -1]
     return None
 
 

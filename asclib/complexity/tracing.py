@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from asclib.complexity.products import Products, storage_of
 
 # Free by the challenge's convention, which counts convolutions and dense layers only: pooling,
 # normalisation, reductions, interpolation, and making and moving data. Views and element-wise
@@ -38,10 +41,14 @@ FREE = frozenset(
     _reshape_alias fill fill_ zero_ roll flip repeat gather scatter index index_select index_put
     embedding tril triu im2col pixel_shuffle channel_shuffle native_channel_shuffle
     constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
-    _weight_norm_interface _local_scalar_dense as_strided_ hardswish _prelu_kernel
+    _weight_norm_interface _local_scalar_dense as_strided_ complex polar
     """.split()
 )
-COUNTED = frozenset("convolution mm bmm mv dot linear addmm baddbmm addmv".split())
+ACTIVATIONS = frozenset("hardswish mish _prelu_kernel rrelu_with_noise log_sigmoid_forward".split())
+COUNTED = frozenset(
+    """convolution _convolution conv_tbc mm bmm mv dot vdot linear addmm baddbmm addmv addbmm
+    _trilinear _cdist_forward""".split()
+)
 
 
 def macs_of(name: str, inputs: list[Tensor], arguments: tuple, output: Tensor) -> int:
@@ -50,15 +57,25 @@ def macs_of(name: str, inputs: list[Tensor], arguments: tuple, output: Tensor) -
     `inputs` are the tensors among the arguments. Every product of two numbers that are then
     summed counts once, at padded positions too; adding the bias does not count.
     """
-    if name == "convolution":
+    if name in ("convolution", "_convolution"):  # as modules that were traced call it
         x, weight = inputs[:2]
         transposed = arguments[6]
         # an output sums a kernel over the channels of its group; a transposed one spreads an input
         return (x if transposed else output).numel() * weight[0].numel()
-    if name in ("mm", "bmm", "mv", "dot", "linear"):
-        return output.numel() * inputs[0].shape[-1]  # (n, k) x (k, m): each output sums k products
-    if name in ("addmm", "baddbmm", "addmv"):
-        return output.numel() * inputs[1].shape[-1]  # the first tensor is the bias
+    parts = 4 if output.is_complex() else 1  # of a product of two complex numbers
+    if name in ("mm", "bmm", "mv", "dot", "vdot", "linear"):
+        # (n, k) x (k, m): each output sums k products
+        return parts * output.numel() * inputs[0].shape[-1]
+    if name in ("addmm", "baddbmm", "addmv"):  # the first tensor is the bias
+        return parts * output.numel() * inputs[1].shape[-1]
+    if name == "addbmm":  # the products of a batch are added up
+        return parts * output.numel() * inputs[1].shape[0] * inputs[1].shape[2]
+    if name == "conv_tbc":  # kernels (taps, in, out)
+        return output.numel() * inputs[1][..., 0].numel()
+    if name == "_trilinear":  # weights (out, first, second), one product for each and each row
+        return output.numel() * inputs[1][0].numel()
+    if name == "_cdist_forward":  # without squares, no products
+        return output.numel() * inputs[0].shape[-1] if arguments[2] == 2 else 0
     return 0
 
 
@@ -81,7 +98,10 @@ class Trace(TorchDispatchMode):
         super().__init__()
         self.net = net
         self.names = {module: name for name, module in net.named_modules()}
-        self.state = {storage_of(t) for t in (*net.parameters(), *net.buffers())}
+        self.constants = {m: _constants(m) for m in self.names}  # in the code of frozen modules
+        state = (*net.parameters(), *net.buffers(), *chain(*self.constants.values()))
+        self.state = {storage_of(t) for t in state}
+        self.products = Products(self.state)
         self.state_read: set[int] = set()
         self.stack: list[tuple[nn.Module, int | None]] = []  # the modules running, outermost first
         self.calls: list[tuple[nn.Module | None, str, str]] = []  # module, name, kind
@@ -92,6 +112,8 @@ class Trace(TorchDispatchMode):
     def run(self, x: Tensor) -> list[int]:
         """Run the network; returns the storages of its outputs."""
         self.activations[storage_of(x)] = x
+        if isinstance(self.net, torch.jit.ScriptModule):
+            self.stack.append((self.net, None))
         with contextlib.ExitStack() as stack:
             for module in self.names:
                 if isinstance(module, torch.jit.ScriptModule):
@@ -101,7 +123,9 @@ class Trace(TorchDispatchMode):
                 after = module.register_forward_hook(self._leave)
                 stack.callback(before.remove)
                 stack.callback(after.remove)
-            stack.enter_context(_plain_operations())
+            stack.enter_context(plain_operations())
+            # in inference mode, operations would come whole: a conv2d for its convolution
+            stack.enter_context(torch.inference_mode(False))
             stack.enter_context(torch.no_grad())
             stack.enter_context(self)
             output = self.net(x)
@@ -120,20 +144,27 @@ class Trace(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if consists_of_others(func):  # which tensors made in inference mode bring
+            with self:
+                return func.decompose(*args, **kwargs)
+        result = func(*args, **kwargs)
         inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
         self._note_reads(inputs)
         space, name = func._schema.name.split("::")
+        kind = name.removesuffix("_")  # which says that it works in place
         known = space in ("aten", "prims", "prim")
-        elementwise = known and torch.Tag.pointwise in func.tags
-        free = func.is_view or elementwise or (known and name in FREE)
+        elementwise = known and _is_elementwise(func, kind)
+        free = func.is_view or elementwise or (known and not FREE.isdisjoint((name, kind)))
         free |= not outputs and not func._schema.is_mutable  # asks for a size or a device
-        if not free and not (known and name in COUNTED):
+        if not free and not (known and kind in COUNTED):
             self.unknown[f"{self._here()}: operation {space}::{name}"] = None
         if outputs and not func.is_view:
+            summed = self.products.follow(kind, func, args, kwargs, outputs, elementwise)
+            macs = macs_of(kind, inputs, args, outputs[0]) + summed
             norm = "batch_norm" in name
-            self._record(name, args, inputs, outputs, in_place=elementwise or norm)
+            self._record(name, macs, inputs, outputs, in_place=elementwise or norm)
         return result
 
     def _note_reads(self, inputs: list[Tensor]) -> None:
@@ -148,7 +179,7 @@ class Trace(TorchDispatchMode):
     def _record(
         self,
         name: str,
-        args: tuple[Any, ...],
+        macs: int,
         inputs: list[Tensor],
         outputs: list[Tensor],
         in_place: bool,
@@ -156,10 +187,6 @@ class Trace(TorchDispatchMode):
         reads = {storage_of(t) for t in inputs} - self.state
         self.activations |= {storage_of(t): t for t in outputs if storage_of(t) not in self.state}
         writes = dict.fromkeys(storage_of(t) for t in outputs if storage_of(t) in self.activations)
-        macs = macs_of(name, inputs, args, outputs[0])
-        sizes = [t.numel() for t in inputs if storage_of(t) not in self.state]
-        if name == "mul" and sizes and outputs[0].numel() > max(sizes):
-            macs = outputs[0].numel()  # expands its input: a dense layer written by broadcasting
         shape = tuple(outputs[0].shape[1:])
         call = self._call(name)
         self.operations.append(Operation(call, macs, shape, tuple(reads), tuple(writes), in_place))
@@ -182,8 +209,33 @@ class Trace(TorchDispatchMode):
         return self.names[module] or type(module).__name__
 
 
+def consists_of_others(func: Any) -> bool:
+    """Whether an operation is nothing but a series of others, as a conv2d is of a convolution."""
+    key = "CompositeImplicitAutograd"
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key))
+
+
+def _is_elementwise(func: Any, kind: str) -> bool:
+    """Whether each number of the output depends on one number of each input; in place or not."""
+    if torch.Tag.pointwise in func.tags or kind in ACTIVATIONS:
+        return True
+    packet = getattr(torch.ops.aten, kind, None)  # what works in place may lack the tag
+    overloads = [] if packet is None else [getattr(packet, name) for name in packet.overloads()]
+    return any(torch.Tag.pointwise in overload.tags for overload in overloads)
+
+
+def _constants(module: nn.Module) -> list[Tensor]:
+    """The tensors in the code of a module that was frozen."""
+    if not isinstance(module, torch.jit.ScriptModule) or not hasattr(module, "graph"):
+        return []
+    graph: Any = module.graph
+    nodes = graph.findAllNodes("prim::Constant")
+    whole = [n for n in nodes if n.hasAttribute("value") and n.kindOf("value") == "t"]
+    return [node.t("value") for node in whole]
+
+
 @contextlib.contextmanager
-def _plain_operations() -> Iterator[None]:
+def plain_operations() -> Iterator[None]:
     """Have torch run fused layers (LSTM, attention) as the products they consist of."""
     attention = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -195,11 +247,6 @@ def _plain_operations() -> Iterator[None]:
     finally:
         torch.backends.mha.set_fastpath_enabled(attention)
         torch.backends.mkldnn.set_flags(_enabled=onednn, _fp32_precision=None)
-
-
-def storage_of(tensor: Tensor) -> int:
-    """What tells tensors with memory of their own from views of one another."""
-    return tensor.untyped_storage()._cdata
 
 
 def held_values(

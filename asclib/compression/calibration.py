@@ -13,6 +13,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from asclib import checked
+from asclib.features import EPS
+
+SILENT = float(np.log(EPS)) + 3  # nepers; digital silence gives ln(eps), 2 more in the lowest band
+
 
 def min_max(values: Tensor) -> tuple[float, float]:
     """All that occurred. Args: values (clips, n), of one tensor in the network."""
@@ -76,8 +81,29 @@ def calibration_rows(clips: pd.DataFrame, number: int, seed: int = 0) -> np.ndar
             f"row {strangers[0]}: a clip of the {clips['split'].iloc[strangers[0]]} split; "
             "calibrate with training clips only"
         )
+    number, seed = checked.whole_number("number", number), checked.whole_number("seed", seed)
     if not 1 <= number <= len(clips):
         raise ValueError(f"{number} calibration clips asked for, 1 to {len(clips)} are there")
     order = np.random.default_rng(seed).permutation(len(clips))
     turn = clips["device"].iloc[order].groupby(clips["device"].iloc[order]).cumcount()
     return order[np.argsort(turn.to_numpy(), kind="stable")][:number]
+
+
+def sounding(clips: Tensor) -> Tensor:
+    """Log-mel clips without digital silence, one frame of which would set the input's scale.
+
+    A frame all of whose bands are below SILENT takes the values of its clip's softest frame that is
+    not; a clip of nothing else is left out. On a device such a frame is then clipped to -128.
+
+    Args: clips (n, 1, mels, frames) in nepers, as of LogMel. Returns: (n or less, 1, mels, frames).
+    Raises: ValueError when no clip sounds.
+    """
+    silent = clips.amax((1, 2)) < SILENT  # (n, frames)
+    kept = clips[~silent.all(1)].clone()
+    if not len(kept):
+        raise ValueError(f"none of {len(clips)} clips sounds: there is no range to take")
+    silent = silent[~silent.all(1)]
+    softest = kept.mean((1, 2)).masked_fill(silent, float("inf")).argmin(1)
+    for clip, frames, frame in zip(kept, silent, softest, strict=True):
+        clip[..., frames] = clip[..., frame, None]
+    return kept

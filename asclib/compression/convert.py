@@ -19,10 +19,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from asclib.compression.calibration import RANGES, Method
+from asclib.compression.graph import random_clips
 from asclib.extras import needs
-from asclib.litert import channel_last, objects, read
+from asclib.litert import LiteRT, channel_last, objects, read
 from asclib.store import write_atomic
 
 Kind = Literal["dynamic_range", "weight_only", "full_int8", "float16"]
@@ -32,6 +34,7 @@ RECIPES: dict[str, str | None] = {  # our kinds -> recipes of ai-edge-quantizer
     "full_int8": "static_wi8_ai8",
     "float16": None,  # has no name there; `_recipe` says it
 }
+TOLERANCE = 1e-2  # of the largest answer: some files approximate an activation function
 
 
 def convert(
@@ -91,10 +94,27 @@ def _main(graph: str, tflite: str, kind: str, clips: str = "", method: str = "")
         example = channel_last(example)
     floating = Path(tflite).with_suffix(".float.tflite")
     litert_torch.convert(net, (example,)).export(str(floating))
+    _compare(program, floating)
     work = quantizer.Quantizer(str(floating))
     work.load_quantization_recipe(_recipe(kind))
     ranges = _ranges(floating, channel_last(np.load(clips)), method) if clips else None
     Path(tflite).write_bytes(_strip(bytes(work.quantize(ranges).quantized_model)))
+
+
+def _compare(program: torch.export.ExportedProgram, floating: Path) -> None:
+    """Ask the graph and the float file about a random clip. Raises: RuntimeError if they differ."""
+    (example,), _ = program.example_inputs
+    clip = random_clips(1, tuple(example.shape[1:]))
+    with torch.no_grad():
+        expected = tree_leaves(program.module()(clip))
+    answers = LiteRT(floating)(clip)
+    for answer, true in zip(tree_leaves(answers), expected, strict=True):
+        largest = float(true.nan_to_num().abs().max())
+        if not np.allclose(answer, true, 0, TOLERANCE * largest + 1e-6, equal_nan=True):
+            raise RuntimeError(
+                f"the converted file answers {np.abs(answer - true.numpy()).max():.3g} otherwise "
+                f"than the network, whose largest answer is {largest:.3g}"
+            )
 
 
 def _recipe(kind: str) -> list[dict[str, Any]]:

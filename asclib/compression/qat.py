@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from asclib.compression.calibration import Calibration, calibration_rows, min_max
+from asclib.compression.calibration import Calibration, calibration_rows, min_max, sounding
 from asclib.compression.graph import inference_graph
 from asclib.compression.quantization import (
     Walk,
     calibrated_ranges,
     constants_of,
     kernels_of,
-    quantize_weight,
-    round_between,
 )
+from asclib.compression.rounding import quantize_weight, round_between
+from asclib.features import LogMel
 from asclib.runs.data import Data
 from asclib.runs.run import Run
 from asclib.training import Training, one_thread
@@ -84,11 +84,12 @@ class FakeQuantised(nn.Module):
         return super().train(mode)
 
     def _calibrated(self) -> dict[str, tuple[float, float]]:
-        weights = [operator.attrgetter(target)(self.graph) for target in kernels_of(self.graph)]
+        kernels = kernels_of(self.graph)
+        weights = [operator.attrgetter(target)(self.graph) for target in kernels]
         precise = [weight.data for weight in weights]
         if self.bits is not None:
-            for weight in weights:
-                weight.data = quantize_weight(weight.data, self.bits)
+            for weight, groups in zip(weights, kernels.values(), strict=True):
+                weight.data = quantize_weight(weight.data, self.bits, groups)
         try:
             with one_thread():
                 return calibrated_ranges(self.graph, self.calibration)
@@ -98,10 +99,14 @@ class FakeQuantised(nn.Module):
 
 
 def range_calibration(data: Data, number: int = CALIBRATION_CLIPS) -> Calibration:
-    """Min-max calibration with so many of the clips to fit, or all, even over devices."""
+    """Min-max calibration with so many of the clips to fit, or all, even over devices.
+
+    Of log-mel pictures digital silence is left out: `asclib.compression.calibration.sounding`.
+    """
     table = data.table("fit")
     rows = calibration_rows(table, min(number, len(table)))
-    return Calibration(replace(data, views=None).clips("fit").x[rows])
+    clips = replace(data, views=None).clips("fit").x[rows]
+    return Calibration(sounding(clips) if isinstance(data.front_end, LogMel) else clips)
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,8 @@ class _FakeWalk(Walk):
     ) -> Any:
         value = super().get_attr(target, args, kwargs)
         if target in self.kernels:
-            return value + (quantize_weight(value.detach(), self.bits) - value).detach()
+            rounded = quantize_weight(value.detach(), self.bits, self.kernels[str(target)])
+            return value + (rounded - value).detach()
         if target in self.constants:
             return round_between(value, *min_max(value.detach()))
         return value

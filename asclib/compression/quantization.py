@@ -14,7 +14,7 @@ Chapter: book/compression/quantization.
 
 from __future__ import annotations
 
-import copy
+import functools
 import operator
 import warnings
 from collections.abc import Callable
@@ -24,12 +24,25 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from asclib import keys
 from asclib.compression import convert
 from asclib.compression.calibration import RANGES, Calibration, min_max
 from asclib.compression.convert import Kind
-from asclib.compression.graph import inference_graph, operation_of
+from asclib.compression.graph import (
+    CONVOLUTIONS,
+    TRANSPOSED,
+    arguments_of,
+    copied,
+    groups_of,
+    inference_graph,
+    is_constant,
+    operation_of,
+    random_clips,
+)
+from asclib.compression.rounding import quantize_activation, quantize_weight, round_between
+from asclib.compression.simulation import Simulated
 from asclib.litert import LiteRT
 from asclib.store import artefact
 from asclib.training import one_thread
@@ -39,7 +52,13 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 # Operations of a graph, by their names in torch's ATen library, as the full int8 file does them.
-WEIGHTED_OPERATIONS = {"conv1d", "conv2d", "conv3d", "linear"}
+WEIGHTED_OPERATIONS = CONVOLUTIONS | TRANSPOSED | {"linear"}
+# products whose weights the quantiser rounds by itself, to the nearest
+PRODUCTS = set("matmul mm bmm addmm baddbmm mv einsum gru lstm rnn_tanh rnn_relu".split())
+# root of the mean squared difference of a file and its network, as a share of the network's
+# answers: what a coarse file may reach, and one of another network does not keep within
+ERROR: dict[str, float] = {"float16": 0.05}
+GROSS_ERROR = 0.5
 ELEMENTWISE = {"add", "sub", "mul"}
 ACTIVATIONS = {"relu", "relu_"}  # done in the operation before, at no rounding of its own
 AVERAGES = {"mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
@@ -48,42 +67,6 @@ SAME_GRID = set(
     """max_pool1d max_pool2d flatten view reshape permute transpose squeeze unsqueeze dropout
     clone contiguous alias select slice""".split()
 )
-
-
-def quantize_weight(weight: Tensor, bits: int = 8) -> Tensor:
-    """Weights rounded to symmetric integers, one scale per output channel, each kernel's sum kept.
-
-    The scale is s = max|w| / (2^(bits − 1) − 1), for int8 max|w| / 127. Rounded to the nearest
-    step, the errors of a kernel's taps add up to some number, and an input with a mean turns that
-    number into a shift of the whole map: log-mel pictures lie nepers below zero, so this shift does
-    most of the damage. Here all taps are rounded down, and then those with the largest remainders
-    up, as many as keep the kernel's sum to half a step. A kernel of one tap, as in a dense layer,
-    is rounded to the nearest.
-
-    Args: weight (out, in, …); bits, 2 to 8. Returns: the same shape, s · integer in float.
-    """
-    scale = (weight.abs().flatten(1).amax(1) / (2 ** (bits - 1) - 1)).view(-1, 1, 1)
-    scale = scale.clamp_min(torch.finfo(weight.dtype).tiny)  # a channel of zeros stays zero
-    steps = weight.flatten(2) if weight.dim() > 2 else weight.unsqueeze(2)
-    steps = steps / scale  # (out, in, taps)
-    remainder = steps - steps.floor()
-    rank = remainder.argsort(2, descending=True).argsort(2)
-    raised = rank < remainder.sum(2, keepdim=True).round()
-    return ((steps.floor() + raised) * scale).view(weight.shape)
-
-
-def quantize_activation(x: Tensor) -> Tensor:
-    """Activations rounded to asymmetric int8, one range per clip: s = (max − min) / 255.
-
-    The range always includes 0, so that zero padding stays exact.
-
-    Args: x (batch, …). Returns: the same shape, s · (round(x / s) clipped to int8) in float.
-    """
-    low, high = (bound.view(-1, *[1] * (x.dim() - 1)) for bound in x.flatten(1).aminmax(dim=1))
-    low, high = low.clamp_max(0), high.clamp_min(0)
-    scale = ((high - low) / 255).clamp_min(torch.finfo(x.dtype).tiny)
-    zero = (-128 - low / scale).round()
-    return ((x / scale + zero).round().clamp(-128, 127) - zero) * scale
 
 
 def simulate(
@@ -95,26 +78,27 @@ def simulate(
     """A copy of the network that computes as its file would, in torch, on any device.
 
     For full_int8 it is the network's graph, with every activation rounded in its calibrated range;
-    else the network itself, with rounded weights, and for dynamic_range with inputs rounded
-    before each convolution and dense layer.
+    else the network itself, whose operations round their weights, and for dynamic_range their
+    inputs, as `asclib.compression.simulation` says: of layers, functions and recurrent layers
+    alike, in `forward` or in a layer that is called by itself.
 
     Args: net, left as it is; kind, one of KINDS; calibration, for full_int8; input_shape of one
         clip, for full_int8.
     Returns: the copy, in evaluation mode; not meant for training.
     Raises: ValueError for an unknown kind, a missing calibration, a network without convolution
-        or dense layer, and for full_int8 one with an operation that is not known here.
+        or dense layer (when it is asked, at the latest), and one with an operation of which it is
+        not known here how a file rounds it.
     """
     _check(kind, calibration)
     if kind == "full_int8" and calibration is not None:  # which `_check` has asked for
         return FullInteger(_graph(net, kind, input_shape), calibration)
-    simulated = copy.deepcopy(net).eval()
-    layers = _weighted(simulated)
-    if not layers:
+    simulated = copied(net).eval()
+    if not any(t.dim() > 1 for t in (*simulated.parameters(), *simulated.buffers())):
         raise ValueError(f"{type(net).__name__} has no convolution or dense layer to quantise")
-    for layer in layers:
-        layer.weight.data = _rounded(layer.weight.data, kind)
-        if kind == "dynamic_range":
-            layer.register_forward_pre_hook(_quantize_input)
+    rounding = functools.partial(_rounded, kind)
+    stacks = kind != "float16"  # which leaves them as they are
+    activation = quantize_activation if kind == "dynamic_range" else None
+    Simulated(simulated, _weighted(simulated), rounding, activation, stacks)
     return simulated
 
 
@@ -130,10 +114,13 @@ def correct_biases(net: nn.Module, clips: Tensor) -> nn.Module:
     Returns: the copy, in evaluation mode, its weights not yet rounded: for `simulate` and `export`.
         A layer without a bias gets one, which a file folds into the normalisation after it.
     """
-    corrected = copy.deepcopy(net).eval()
-    exact, rounded = copy.deepcopy(corrected), simulate(net, "weight_only")
+    corrected = copied(net).eval()
+    exact, rounded = copied(corrected), simulate(net, "weight_only")
     for ours, true, coarse in zip(*map(_weighted, (corrected, exact, rounded)), strict=True):
-        shift = _channel_means(rounded, coarse, clips) - _channel_means(exact, true, clips)
+        means = [_channel_means(*of, clips) for of in ((rounded, coarse), (exact, true))]
+        if len(means[0]) == 0:
+            continue
+        shift = means[0] - means[1]
         for layer in (ours, coarse):
             layer.bias = nn.Parameter(-shift if layer.bias is None else layer.bias.detach() - shift)
     return corrected
@@ -151,7 +138,12 @@ def _channel_means(net: nn.Module, layer: nn.Module, clips: Tensor) -> Tensor:
         for batch in clips.split(256):
             net(batch.to(where))
     channels = -1 if isinstance(layer, nn.Linear) else 1
-    return torch.cat(heard).movedim(channels, 0).flatten(1).mean(1)
+    shapes = dict.fromkeys(output.shape[1:] for output in heard)  # of a layer used twice, two
+    alike = [torch.cat([output for output in heard if output.shape[1:] == s]) for s in shapes]
+    rows = [outputs.movedim(channels, 0).flatten(1) for outputs in alike]
+    if not rows:  # a layer that does not run itself, such as the last of an attention
+        return torch.empty(0)
+    return (rows[0] if len(rows) == 1 else torch.cat(rows, 1)).mean(1)
 
 
 def _check(kind: Kind, calibration: Calibration | None) -> None:
@@ -161,28 +153,24 @@ def _check(kind: Kind, calibration: Calibration | None) -> None:
         raise ValueError("full_int8 fixes ranges in advance: give calibration=Calibration(clips)")
 
 
-def _rounded(weight: Tensor, kind: Kind) -> Tensor:
-    return weight.half().to(weight.dtype) if kind == "float16" else quantize_weight(weight)
+def _rounded(kind: Kind, weight: Tensor, groups: int) -> Tensor:
+    if kind == "float16":
+        return weight.half().to(weight.dtype)
+    return quantize_weight(weight, groups=groups)
 
 
-def _quantize_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (quantize_activation(inputs[0]), *inputs[1:])
-
-
-def _graph(
-    net: nn.Module, kind: Kind, input_shape: tuple[int, ...], static: bool = False
-) -> fx.GraphModule:
+def _graph(net: nn.Module, kind: Kind, input_shape: tuple[int, ...]) -> fx.GraphModule:
     """The network as a graph, its weights rounded."""
-    depthwise = kind == "full_int8"
-    return _round_weights(inference_graph(net, input_shape, depthwise, static), kind)
-
-
-def _round_weights(graph: fx.GraphModule, kind: Kind) -> fx.GraphModule:
-    """Round the weights of every convolution and dense layer, in place."""
-    for target in kernels_of(graph):
-        weight = operator.attrgetter(target)(graph)
-        weight.data = _rounded(weight.data, kind)
+    graph = inference_graph(net, input_shape, kind == "full_int8")
+    _round_weights(graph, kind)
     return graph
+
+
+def _round_weights(graph: fx.GraphModule, kind: Kind) -> None:
+    """Round the weights of every convolution and dense layer, in place."""
+    for target, groups in kernels_of(graph).items():
+        weight = operator.attrgetter(target)(graph)
+        weight.data = _rounded(kind, weight.data, groups)
 
 
 class FullInteger(nn.Module):
@@ -221,32 +209,24 @@ def calibrated_ranges(
     return {name: take(torch.stack(values).flatten(1)) for name, values in seen.items()}
 
 
-def kernels_of(graph: fx.GraphModule) -> list[str]:
-    """The weights of every convolution and dense layer, by their names in the graph."""
+def kernels_of(graph: fx.GraphModule) -> dict[str, int]:
+    """The weights of convolutions and dense layers by their names in the graph, with `groups_of`.
+
+    Raises: ValueError for a network that multiplies nothing by weights.
+    """
     nodes = [node for node in graph.graph.nodes if operation_of(node) in WEIGHTED_OPERATIONS]
-    if not nodes:
+    if not nodes and not any(operation_of(node) in PRODUCTS for node in graph.graph.nodes):
         raise ValueError("the network has no convolution or dense layer to quantise")
-    return list(dict.fromkeys(n.args[1].target for n in nodes if n.args[1].op == "get_attr"))
+    weights = ((node, arguments_of(node)["weight"]) for node in nodes)
+    return {str(w.target): groups_of(node) for node, w in weights if is_constant(w)}
 
 
 def constants_of(graph: fx.GraphModule) -> list[str]:
     """What is added, subtracted or multiplied and is no activation, by its name in the graph."""
     operands = [x for n in graph.graph.nodes if operation_of(n) in ELEMENTWISE for x in n.args]
     named = [str(x.target) for x in operands if isinstance(x, fx.Node) and x.op == "get_attr"]
-    return list(dict.fromkeys(named))
-
-
-def round_between(x: Tensor, low: float, high: float) -> Tensor:
-    """Asymmetric int8 in a fixed range, which is stretched to hold 0; what lies outside is clipped.
-
-    In training the gradient passes as if nothing were rounded, except where x is clipped.
-    """
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = max((high - low) / 255, torch.finfo(x.dtype).tiny)
-    zero = round(-128 - low / scale)
-    inside = x.clamp((-128 - zero) * scale, (127 - zero) * scale)
-    rounded = ((inside / scale + zero).round().clamp(-128, 127) - zero) * scale
-    return inside + (rounded - inside).detach()
+    floating = (n for n in named if operator.attrgetter(n)(graph).is_floating_point())
+    return list(dict.fromkeys(floating))
 
 
 class Walk(fx.Interpreter):
@@ -289,28 +269,59 @@ def export(
 
     A (channel, mel, time) input becomes (mel, time, channel) in the file, as devices expect;
     `LiteRT` knows. The conversion runs in a process of its own, about ten seconds: the converter
-    is slow to import and prints to both streams. The file is loaded and run once before it is
-    given back.
+    is slow to import and prints to both streams. Before the file is given back, it and the network
+    are asked about one clip, of the calibration clips or a random one.
 
     Args: net; path of the file, replaced if it exists; kind, one of KINDS; input_shape of one
         clip, without the batch; calibration, for full_int8.
     Returns: the path.
     Raises: ValueError for an unknown kind, a missing calibration, or a network that does not take
-        this input; RuntimeError with the converter's message when the conversion fails.
+        this input; RuntimeError with the converter's message when the conversion fails, or when
+            the file answers otherwise than the network.
     """
     _check(kind, calibration)
-    graph = _graph(net, kind, input_shape, static=True)
-    clip = torch.zeros(1, *input_shape)
+    graph = inference_graph(net, input_shape, kind == "full_int8", static=True)
+    clip = calibration.clips[:1].cpu() if calibration else random_clips(1, input_shape)
+    with torch.no_grad():
+        expected = _several(graph(clip))
+    _round_weights(graph, kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(graph, (clip,))
+        program = torch.export.export(graph, (torch.zeros(1, *input_shape),))
     path = Path(path)
     given = (calibration.clips, calibration.method) if calibration else None
     convert.convert(program, path, kind, given)
-    answer, expected = LiteRT(path)(clip), graph(clip)
-    if answer.shape != tuple(expected.shape) or not np.isfinite(answer).all():
-        raise RuntimeError(f"{path} answers {answer.shape} numbers, not all finite as the network")
+    try:
+        answers = _several(LiteRT(path)(clip))
+        complaint = _difference(answers, expected, ERROR.get(kind, GROSS_ERROR))
+    except ValueError as error:
+        complaint = f"does not run: {error}"
+    if complaint:
+        path.unlink()
+        raise RuntimeError(
+            f"{path}, taken away again: as {kind} it {complaint}; take another kind, "
+            "or more calibration clips that are as large as those to come"
+        )
     return path
+
+
+def _several(answers: Any) -> list[np.ndarray]:
+    """The answers of a network or a file as arrays, be it one or several."""
+    return [np.asarray(one) for one in tree_leaves(answers) if one is not None]
+
+
+def _difference(answers: list[np.ndarray], expected: list[np.ndarray], share: float) -> str:
+    """What is wrong with a file's answers to a clip; empty when it says what the network says."""
+    shapes = [[one.shape for one in given] for given in (answers, expected)]
+    if shapes[0] != shapes[1]:
+        return f"answers numbers of the shapes {shapes[0]}, the network {shapes[1]}"
+    for answer, true in zip(answers, expected, strict=True):
+        if not np.isfinite(answer).all() and np.isfinite(true).all():
+            return "answers what is not finite, and the network does not"
+        error, size = (float(np.sqrt(np.square(x).mean())) for x in (answer - true, true))
+        if error > share * size + 1e-6:
+            return f"answers {error:.3g} beside the network, whose answers are {size:.3g} large"
+    return ""
 
 
 def exported(
@@ -321,8 +332,8 @@ def exported(
 ) -> Path:
     """The .tflite file of a network, converted once and found again in the store: see `export`.
 
-    Networks are known by their form and their weights. A form is what `repr` shows of a network and
-    its layers; where `forward` changes, so must a `version` of the network's own (`asclib.keys`).
+    Networks are known by content: weights, attributes and, of a reader's own, the code
+    (`asclib.keys`).
     """
     settings = {"kind": kind, "net": net, "ranges": calibration, "input_shape": input_shape}
     folder = artefact(

@@ -1,6 +1,6 @@
 """Fetch TAU Urban Acoustic Scenes 2022 Mobile, development set (Zenodo 6337421).
 
-    python -m asclib.corpus download DIR
+    python -m asclib corpus download DIR
 
 soundata (Fuentes et al. 2021) knows the archives and their MD5 sums; this module adds what 30 GB
 need: room on the disk before it starts, one archive after the other with its place in the row, and

@@ -4,7 +4,7 @@ The layout is that of TAU Urban Acoustic Scenes 2022 Mobile (Zenodo 6337421); th
 and any other folder of that form are read by the same code. Scenes and devices are those of the
 challenge (asclib.challenge) unless others are named; cities and locations may have any name.
 
-    python -m asclib.corpus download DIR     fetches that data set (asclib.corpus.download)
+    python -m asclib corpus download DIR     fetches that data set (asclib.corpus.download)
 
 Chapter: book/task/dataset.
 """
@@ -25,7 +25,7 @@ import pandas as pd
 from asclib.challenge.task import DEVICES, SCENES
 from asclib.corpus.audio import read_audio
 from asclib.corpus.evaluation_set import evaluation_table, read_evaluation
-from asclib.corpus.names import Names
+from asclib.corpus.names import Names, composed
 from asclib.corpus.tables import CorpusError, Index, audio_files, read_index
 from asclib.progress import progress
 from asclib.store import root, write_atomic
@@ -179,7 +179,7 @@ class Corpus:
         again when its size or the time of its last change differ.
         """
         contents = [""] * len(self.clips) if self.file_bytes is None else self._contents()
-        columns = self.clips["filename"], self.clips["split"], contents
+        columns = map(composed, self.clips["filename"]), self.clips["split"], contents
         lines = sorted("\t".join(map(str, clip)) for clip in zip(*columns, strict=True))
         for percent, subset in sorted(self.subsets.items()):
             lines += [f"subset {percent}", *sorted(self.clips["identifier"].iloc[subset])]
@@ -228,7 +228,9 @@ def _checked(
     index = read_evaluation(root, unlabelled) if unlabelled else read_index(root, names)
     if not files:
         return index, index.problems, None
-    sizes, missing = audio_files(root, index)
+    written, sizes, missing = audio_files(root, index)
+    if written:
+        index = index._replace(clips=index.clips.assign(filename=written))
     return index, index.problems + missing, sizes
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from asclib.challenge.task import DEVICES, SCENES
 
+SUFFIXES = ("wav", "flac")  # in capitals, too
 _FREE = r"[^-/\\\x00-\x1f]+"  # cities, locations and segments are any text
 
 
@@ -27,6 +29,7 @@ class Names:
     devices: tuple[str, ...] | None = DEVICES
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scenes", tuple(map(composed, self.scenes)))
         for label in (*self.scenes, *(self.devices or ())):
             if not re.fullmatch(_FREE, label):
                 raise ValueError(
@@ -41,7 +44,7 @@ class Names:
         known = "[A-Za-z0-9_]+" if self.devices is None else "|".join(map(re.escape, self.devices))
         return re.compile(
             rf"audio/(({scenes})-({_FREE})-({_FREE})-({_FREE})-(0|[1-9][0-9]{{0,5}})"
-            rf"-({known}))\.(?:wav|flac)"
+            rf"-({known}))\.(?i:wav|flac)"
         )
 
     def label_problem(self, name: str, label: str, scene: str) -> tuple[str, str]:
@@ -55,6 +58,11 @@ class Names:
         if problem := path_problem(name):
             return problem
         fields = name.removeprefix("audio/").rpartition(".")[0].split("-")
+        if len(fields) == 5 and all(fields) and fields[0] in self.scenes:
+            return f"{name!r} has five fields, as recordings of ten seconds in TAU 2020", (
+                "cut them into clips: python -m asclib corpus adapt tau2020 SOURCE TARGET"
+                " (or, without their tables, adapt folder); a clip has its slice before the device"
+            )
         if len(fields) != 6 or not all(fields):
             remedy = "name it <scene>-<city>-<location>-<segment>-<slice>-<device>"
             return f"{name!r} does not have six fields between hyphens", remedy
@@ -71,6 +79,11 @@ class Names:
         return f"slice {fields[4]!r} in {name!r} is not a number", "number the slices 0, 1, 2, ..."
 
 
+def composed(text: str) -> str:
+    """The same text with each accent in its letter (Unicode's NFC), as most programs write it."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def path_problem(name: str) -> tuple[str, str] | None:
     """What keeps a name from being an audio file of the corpus, and the remedy, or None."""
     if "\\" in name:
@@ -81,7 +94,7 @@ def path_problem(name: str) -> tuple[str, str] | None:
     if folder != "audio":
         return f"{name!r} is not in the audio folder", "write the path as audio/<file>"
     stem, _, suffix = file.rpartition(".")
-    if suffix not in ("wav", "flac"):
+    if suffix.lower() not in SUFFIXES:
         return f"{name!r} is neither .wav nor .flac", "convert the file, or correct its name"
     if not re.fullmatch(r"[^\x00-\x1f]+", stem):
         return f"{name!r} holds characters a file name must not", "use letters, digits and hyphens"

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from asclib.corpus.names import Names
+from asclib.corpus.names import SUFFIXES, Names, composed
 
 META = "meta.csv"
 TRAIN = "evaluation_setup/fold1_train.csv"
@@ -122,29 +122,38 @@ def read_index(root: Path, names: Names) -> Index:
     return Index(clips.assign(split=split), rows, dict(sorted(subsets.items())), problems)
 
 
-def audio_files(root: Path, index: Index) -> tuple[np.ndarray, list[CorpusError]]:
+def audio_files(root: Path, index: Index) -> tuple[list[str], np.ndarray, list[CorpusError]]:
     """Compare the audio folder with the table of clips, from one listing of the folder.
 
-    Returns: the size in bytes of each clip's file (-1 where it is absent), and the problems: files
-    listed but absent, empty, or present but not listed.
+    Hidden files are not looked at: a Mac puts one named ._x.wav beside each x.wav that it copies.
+    Returns: the name of each clip's file as the disk has it, which may write accents in another
+    way; its size in bytes (-1 where it is absent); and the problems: files listed but absent,
+    empty, or present but not listed.
     """
     problems: list[CorpusError] = []
-    sizes = {}
+    sizes, written = {}, {}
     try:
         with os.scandir(root / "audio") as entries:
             for entry in entries:
-                if entry.name.endswith((".wav", ".flac")) and entry.is_file():
+                hidden = entry.name.startswith(".")
+                if not hidden and _suffix(entry.name) in SUFFIXES and entry.is_file():
                     printable = entry.name.encode("utf-8", "backslashreplace").decode()
-                    sizes[f"audio/{printable}"] = entry.stat().st_size
+                    own = f"audio/{printable}"
+                    name = composed(own)
+                    if name not in sizes or own == name:
+                        sizes[name], written[name] = entry.stat().st_size, own
     except OSError as error:
         problem = f"cannot be listed ({error.strerror})"
         remedy = f"put the audio files in the folder 'audio' beside {index.table.split('/')[0]}"
-        return np.array([]), [CorpusError("audio", None, problem, remedy)]
+        return [], np.array([]), [CorpusError("audio", None, problem, remedy)]
     names = index.clips["filename"].tolist()
+    otherwise = {name.lower(): name for name in sizes.keys() - set(names)}
     for clip, name in enumerate(names):
         size = sizes.get(name, -1)
         if size < 0:
             remedy = "fetch it (complete the download), or remove its row from every table"
+            if name.lower() in otherwise:
+                remedy = f"rename the file {otherwise[name.lower()]} that is there, or its rows"
             problems.append(index.clip_error(clip, "is listed but the file is absent", remedy))
         elif size == 0:
             problems.append(index.clip_error(clip, "has zero bytes", "fetch the file again"))
@@ -152,7 +161,12 @@ def audio_files(root: Path, index: Index) -> tuple[np.ndarray, list[CorpusError]
         problem = f"is in the folder but not listed in {index.table}"
         remedy = f"add its row to {index.table}, or move the file out of the audio folder"
         problems.append(CorpusError(name, None, problem, remedy))
-    return np.array([sizes.get(name, -1) for name in names]), problems
+    found = np.array([sizes.get(name, -1) for name in names])
+    return [written.get(name, name) for name in names], found, problems
+
+
+def _suffix(name: str) -> str:
+    return name.rpartition(".")[2].lower()
 
 
 def read_table(
@@ -180,7 +194,9 @@ def read_table(
         row = len((error.object[: error.start] + b".").splitlines())
         byte = error.object[error.start]
         return bad(row, f"is not UTF-8 (byte {byte:#04x})", "save the file as UTF-8")
-    header, *lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    header, *lines = (
+        composed(text).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    )
     names = header.split("\t")
     missing = [column for column in columns if column not in names]
     if "," in header or ";" in header:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asclib import checked
+
 
 @dataclass(frozen=True)
 class SideBySide:
@@ -71,6 +73,8 @@ class Answers:
             known = ", ".join(["logits", *self.others])
             raise ValueError(f"the teacher's {output} was not computed, only {known}")
         values = self.logits if output == "logits" else self.others[output]
+        if values.ndim < 2:
+            raise ValueError(f"{output} of shape {values.shape}: give the teacher's (clips, ...)")
         position = {identifier: row for row, identifier in enumerate(self.identifiers)}
         if len(position) != len(values):
             raise ValueError(
@@ -121,7 +125,7 @@ def permuted(answers: Answers, labels: np.ndarray | Tensor, seed: int) -> Answer
     Raises: ValueError when there is not one label for each answer.
     """
     labels = _one_each(answers, labels)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(checked.whole_number("seed", seed))
     identifiers = np.array(answers.identifiers)
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)

@@ -9,20 +9,23 @@ Chapters: book/distillation/response, book/distillation/rrs.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asclib import checked
 from asclib.distillation import losses
 from asclib.distillation.answers import Answers, SideBySide
-from asclib.networks.outputs import MAPS, look_at
-from asclib.training import Batch, Clips, Monitor, Objective, Training, stream, train
+from asclib.networks.outputs import MAPS, OUTPUTS, look_at
+from asclib.plan import Batch, Clips, Monitor, Training
+from asclib.training import Objective, stream, train
 
 CONNECTED = 2**32 - 1  # beyond any epoch: the place of the learnt maps among random streams
 Connect = Literal["teacher", "both"]
@@ -66,7 +69,8 @@ class Stage:
     to the teacher's, "both" from each to a third.
     `needs` names what else the loss asks for: "labels" of the batch, or the teacher's "margin"
     (`losses.negative_mean`).
-    Raises: ValueError for several outputs that are not all maps.
+    Raises: ValueError for several outputs that are not all maps, for a name that is none of those
+    above, a weight that is no number, no epochs, and arguments that the loss does not take.
     """
 
     loss: Callable[..., Tensor]
@@ -80,8 +84,44 @@ class Stage:
     monitor: Monitor | None = None
 
     def __post_init__(self) -> None:
+        for name in ("on", "needs"):  # a list means the same, and cannot be part of a set
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if isinstance(self.on, tuple) and not (self.on and set(self.on) <= set(MAPS)):
             raise ValueError(f"several outputs must all be maps, {', '.join(MAPS)}: not {self.on}")
+        for output in self.outputs:
+            checked.one_of("on", output, OUTPUTS)
+        checked.number("weight", self.weight)
+        checked.number("hard", self.hard, 0)
+        checked.number("epochs", self.epochs, 0)
+        if self.epochs == 0:
+            raise ValueError("epochs is 0: give how many times the plan's epochs this stage lasts")
+        checked.one_of("connect", self.connect, (None, *get_args(Connect)))
+        checked.one_of("monitor", self.monitor, (None, *get_args(Monitor)))
+        remedy = 'give a tuple, such as ("labels",)'
+        checked.kind("needs", self.needs, tuple, remedy)
+        for need in self.needs:
+            checked.one_of("needs", need, get_args(Need))
+        checked.kind("arguments", self.arguments, dict, "give the loss's arguments by name")
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        """Raises: ValueError for a loss that cannot be called as the trainer will call it."""
+        if not callable(self.loss) or isinstance(self.loss, type):
+            remedy = "give a function of the student's and the teacher's output"
+            raise ValueError(f"loss is {checked.shown(self.loss)}: {remedy}")
+        try:
+            called = inspect.signature(self.loss)
+        except (TypeError, ValueError):  # of a library in C, which does not say
+            return
+        given = {**{str(need): None for need in self.needs}, **self.arguments}
+        try:
+            called.bind("student", "teacher", **given)
+        except TypeError as error:
+            raise ValueError(
+                f"{self.name} is called with {', '.join(['student', 'teacher', *given])}, and that "
+                f"does not fit ({error}): see the stage's arguments and needs"
+            ) from None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -126,7 +166,7 @@ def objective(stage: Stage, teacher: Tensor | SideBySide) -> Objective:
         or a batch without answers.
     """
     parts = teacher.parts if isinstance(teacher, SideBySide) else (teacher,)
-    channels = [part.shape[1] for part in parts]
+    channels, several = [part.shape[1] for part in parts], len(parts) > 1
     fixed = [dict(stage.arguments) for _ in parts]
     if "margin" in stage.needs:
         for own, part in zip(fixed, parts, strict=True):
@@ -142,8 +182,9 @@ def objective(stage: Stage, teacher: Tensor | SideBySide) -> Objective:
         else:
             student = net.student if isinstance(net, Connected) else net
             logits, ours = look_at(student, batch.x, stage.outputs)
-        said = batch.answers.to(ours[0])
-        theirs: Sequence[Tensor] = said.split(channels, dim=1) if len(parts) > 1 else (said,)
+        # answers keep their digits beside a network of half precision
+        said = batch.answers.to(ours[0].device, torch.promote_types(ours[0].dtype, torch.float32))
+        theirs: Sequence[Tensor] = said.split(channels, dim=1) if several else (said,)
         if isinstance(net, Connected):
             ours = [linear(output) for linear, output in zip(net.ours, ours, strict=True)]
             theirs = [linear(output) for linear, output in zip(net.theirs, theirs, strict=True)]
@@ -176,7 +217,7 @@ def distill(
     plan: Training,
     *,
     seed: int,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     first: int = 0,
 ) -> pd.DataFrame:
     """Train the student in place, stage after stage.
@@ -188,11 +229,10 @@ def distill(
         Others as `training.train`. Returns: its history, with a column `stage` in front.
     Raises: ValueError when teacher answers and clips do not line up.
     """
+    seed = checked.whole_number("seed", seed)
     histories = []
-    for number, stage in enumerate(stages, first):
-        place = folder / f"stage-{number}" if folder else None
-        if place:
-            place.mkdir(exist_ok=True)
+    for number, stage in enumerate(checked_stages(stages), first):
+        place = None if folder is None else Path(folder, f"stage-{number}")
         teacher = answers.joined(fit.identifiers, stage.on)
         histories.append(
             train(
@@ -213,6 +253,17 @@ def distill(
         )
     history = pd.concat(histories, ignore_index=True)
     return history[["stage", *history.columns.drop("stage")]]
+
+
+def checked_stages(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """The stages. Raises: ValueError where there are none, or what is given is something else."""
+    remedy = "give a tuple of stages, such as (Stage(losses.response, weight=1.0, hard=0.1),)"
+    checked.kind("stages", stages, (tuple, list), remedy)
+    if not stages:
+        raise ValueError(f"no stage is given: {remedy}")
+    for stage in stages:
+        checked.kind("a stage", stage, Stage, remedy)
+    return tuple(stages)
 
 
 def another_order(seed: int, number: int) -> int:

@@ -9,15 +9,13 @@ from asclib.evaluation.ranking import (
     rank,
 )
 from asclib.evaluation.scores import (
-    BLOCK,
-    QUANTILES,
-    SUM_TOLERANCE,
     Calibration,
     Comparison,
     Evaluation,
     Score,
     calibration,
     compare,
+    device_gap,
     evaluate,
     over_seeds,
     paired,
@@ -26,9 +24,6 @@ from asclib.evaluation.scores import (
 )
 
 __all__ = [
-    "BLOCK",
-    "QUANTILES",
-    "SUM_TOLERANCE",
     "Calibration",
     "Comparison",
     "Evaluation",
@@ -37,6 +32,7 @@ __all__ = [
     "Score",
     "calibration",
     "compare",
+    "device_gap",
     "evaluate",
     "groups",
     "holm",

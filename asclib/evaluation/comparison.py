@@ -143,10 +143,10 @@ class Results:
     def against(
         self, base: str, times: int = 1, rivals: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """`tests` of macro accuracy, with the 95 % interval over test recordings beside it.
+        """`tests` of macro accuracy, with the 95 % interval over locations and seeds beside it.
 
-        Returns: what `tests` does, the difference as `accuracy` and its interval over recordings as
-            `accuracy_low` and `accuracy_high`.
+        Returns: what `tests` does, the difference as `accuracy` and its interval over locations and
+            seeds as `accuracy_low` and `accuracy_high`.
         """
         table = self.tests(base, "accuracy", times, rivals)
         for name in table.index:

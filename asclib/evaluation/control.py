@@ -16,7 +16,7 @@ teacher that differs between systems is no noise of a run and does not shrink wi
 statsmodels' MixedLM fits such terms, but gives no degrees of freedom: its intervals are normal,
 too narrow for four teachers. Moments and Satterthwaite's degrees of freedom take twenty lines.
 
-Chapter: book/distillation/comparison.
+Chapters: book/distillation/comparison, book/challenges/scoreboard.
 """
 
 from __future__ import annotations

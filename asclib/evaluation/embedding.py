@@ -14,6 +14,9 @@ import pandas as pd
 from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 
+from asclib import checked
+from asclib.evaluation.systems import locations
+
 ROWS = 1_000  # clips whose distances to all others are held at a time
 QUANTILES = (0.025, 0.975)
 
@@ -62,16 +65,17 @@ def purities(
 
     Args: embeddings by name, each as for `purity`, the first is the one to compare with.
     Returns: a row for each: purity, low, high; change, change_low, change_high, all in per cent or
-        points. Intervals hold 95 % of the bootstrap over recordings (as `evaluation.evaluate`); a
-        resample draws the clips that are asked, and leaves the cloud they lie in as it is.
+        points. Intervals hold 95 % of a bootstrap over locations; a resample draws the clips that
+        are asked, and leaves the cloud they lie in as it is.
     """
     values = np.stack([purity(one, clips, neighbours) for one in embeddings.values()], axis=1)
-    recording, names = pd.factorize(clips["recording"])
+    place, names = pd.factorize(locations(clips))
     sums = np.zeros((len(names), values.shape[1]))
-    np.add.at(sums, recording, values)
+    np.add.at(sums, place, values)
     chance = np.full(len(names), 1 / len(names))
-    drawn = np.random.default_rng(seed).multinomial(len(names), chance, size=resamples)
-    means = drawn @ sums / (drawn @ np.bincount(recording))[:, None]
+    generator = np.random.default_rng(checked.whole_number("seed", seed))
+    drawn = generator.multinomial(len(names), chance, size=resamples)
+    means = drawn @ sums / (drawn @ np.bincount(place))[:, None]
     table: dict[str, np.ndarray] = {}
     for shift, suffix in ((0, ""), (1, "change")):
         centre, cloud = (100 * (x - shift * x[..., :1]) for x in (values.mean(0), means))

@@ -1,6 +1,6 @@
 """Many systems against each other: paired tests with correction, effect sizes, and mean ranks.
 
-Chapters: book/distillation/comparison, book/challenges/scoreboard.
+Chapter: book/distillation/comparison.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
-
-from asclib.evaluation.control import holm as holm  # beside the tests it corrects
 
 
 class Ranking(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from asclib import checked
 from asclib.evaluation.systems import Clips, Grid, Measure, System, grid, linear, paired
 
 
@@ -39,7 +40,8 @@ def crossed_bootstrap(
     Each factor is drawn by itself and a run at a location counts the product of its weights (Owen &
     Eckles 2012). For a picture of the spread and a check on `difference`, which decides.
     """
-    generator = np.random.default_rng(seed)
+    resamples = checked.whole_number("resamples", resamples, 1)
+    generator = np.random.default_rng(checked.whole_number("seed", seed))
     ours, theirs = grid(system), grid(base)
     weights = location_weights(clips, resamples, generator)
     drawn = [_resampled(one.values, clips, measure, weights) for one in (system, base)]

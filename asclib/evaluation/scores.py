@@ -1,35 +1,41 @@
 """How good a system is, and how sure one may be of it.
 
-Every figure carries a 95 % interval from a bootstrap over *recordings*: the ten clips cut from one
-recording, and the parallel recordings of several devices, resemble each other, so resampling
-single clips would make the intervals far too narrow (cluster bootstrap; Field & Welsh 2007).
+Every figure carries the 95 % interval of `asclib.evaluation.statistics`: over *locations*, because
+the clips of one place, its recordings and devices, resemble each other; and over trainings too,
+where a system was trained with several seeds.
 
 Chapters: book/task/challenge, book/challenges/scoreboard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from asclib.challenge.task import SCENES, UNSEEN_DEVICES
+from asclib.evaluation import statistics
+from asclib.evaluation.statistics import Difference, Verdict
+from asclib.evaluation.systems import Clips, Measure, System, locations
 
-QUANTILES = (0.025, 0.975)
-BLOCK = 100  # resamples drawn at a time: bounds the memory at BLOCK x recordings
 SUM_TOLERANCE = 1e-3  # file formats round probabilities; more than this is not a distribution
 
 
 @dataclass(frozen=True)
 class Score:
-    """Macro accuracy and log loss of one group of clips, each with its 95 % interval."""
+    """Macro accuracy and log loss of one group of clips, each with its 95 % interval.
+
+    Ends are NaN where all clips are of one location: nothing says how another would differ.
+    """
 
     clips: int
-    recordings: int
+    locations: int
     accuracy: float
     accuracy_low: float
     accuracy_high: float
@@ -44,7 +50,8 @@ class Evaluation:
 
     `scenes` holds each scene's recall as its accuracy; `seen` and `unseen` (devices with and
     without training data) are None when the clips have none. `confusion` (10, 10) counts clips,
-    rows the true scene, columns the predicted one, both in the order of the classes.
+    rows the true scene, columns the predicted one, both in the order of the classes; of several
+    trainings, all are counted.
     """
 
     overall: Score
@@ -65,16 +72,22 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Differences b − a of two systems on the same clips, each with its 95 % interval."""
+    """Differences b − a of two systems on the same clips, each with its 95 % interval.
+
+    `verdict` of the accuracy and `log_loss_verdict`: yes, no or open, see `statistics.verdict`.
+    """
 
     clips: int
-    recordings: int
+    locations: int
+    seeds: int
     accuracy: float
     accuracy_low: float
     accuracy_high: float
+    verdict: Verdict
     log_loss: float
     log_loss_low: float
     log_loss_high: float
+    log_loss_verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -86,47 +99,35 @@ class Calibration:
 
 
 def evaluate(
-    probabilities: np.ndarray,
-    clips: pd.DataFrame,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    classes: Sequence[str] = SCENES,
+    probabilities: ArrayLike, clips: pd.DataFrame, *, classes: Sequence[str] = SCENES
 ) -> Evaluation:
-    """Macro accuracy and log loss, overall and by group, with intervals over recordings.
+    """Macro accuracy and log loss, overall and by group, with intervals over locations.
 
     Macro accuracy is the mean of the recalls of the scenes present; log loss the mean over clips
     of −ln p(true scene), p clipped to [2⁻⁵², 1 − 2⁻⁵²] as scikit-learn does (DCASE task 1).
 
-    Args: probabilities (clips, classes) in the order of the classes; clips: columns scene, device,
-        recording, one row per row of probabilities; classes, where they are not SCENES.
-    Returns: an Evaluation; percentile intervals from `resamples` bootstrap resamples.
+    Args: probabilities (clips, classes) in the order of the classes, or (seeds, clips, classes) of
+        several trainings, whose mean score is meant and over which the intervals are as well;
+        clips: columns scene, device, and city and location or recording, one row for each clip;
+        classes, where they are not SCENES.
     Raises: ValueError naming the first row at fault.
     """
-    return _evaluation(
-        probabilities, clips, classes, lambda sums: _bootstrap(sums, resamples, seed)
-    )
+    return _evaluation(probabilities, clips, classes, intervals=True)
 
 
 def score(
-    probabilities: np.ndarray, clips: pd.DataFrame, classes: Sequence[str] = SCENES
+    probabilities: ArrayLike, clips: pd.DataFrame, classes: Sequence[str] = SCENES
 ) -> Evaluation:
     """`evaluate` without its intervals, whose ends are NaN: for one run of many."""
-    return _evaluation(
-        probabilities, clips, classes, lambda sums: (np.empty((0, sums.shape[1])),) * 2
-    )
+    return _evaluation(probabilities, clips, classes, intervals=False)
 
 
 def _evaluation(
-    probabilities: np.ndarray,
-    clips: pd.DataFrame,
-    classes: Sequence[str],
-    resampled: Callable[[np.ndarray], tuple],
+    probabilities: ArrayLike, clips: pd.DataFrame, classes: Sequence[str], intervals: bool
 ) -> Evaluation:
-    """`resampled`: from the sums of each recording to scores (resamples, groups)."""
-    probabilities = _checked(probabilities, clips, classes)
-    truth = _scene_indices(clips, classes)
-    guess = probabilities.argmax(1)
+    runs = _checked(probabilities, clips, classes)
+    truth, place = _scene_indices(clips, classes), locations(clips).to_numpy(object)
+    right, losses = _right_and_losses(runs, truth)
     device = clips["device"].to_numpy()
     unseen = np.isin(device, UNSEEN_DEVICES)
 
@@ -134,27 +135,14 @@ def _evaluation(
     masks |= {("seen", ""): ~unseen, ("unseen", ""): unseen}
     masks |= {("device", name): device == name for name in sorted(set(device))}
     masks |= {("scene", s): truth == k for k, s in enumerate(classes)}
-    masks = {group: mask for group, mask in masks.items() if mask.any()}
-
-    recording, n_recordings = _recordings(clips)
-    sums = np.stack(
-        [_sums(probabilities, truth, recording, n_recordings, m) for m in masks.values()], axis=1
-    )
-    accuracy, loss = _scores(sums.sum(0)[None])
-    accuracies, losses = resampled(sums)
     scores = {
-        group: Score(
-            int(mask.sum()),
-            len(np.unique(recording[mask])),
-            float(accuracy[0, g]),
-            *_interval(accuracies[:, g]),
-            float(loss[0, g]),
-            *_interval(losses[:, g]),
-        )
-        for g, (group, mask) in enumerate(masks.items())
+        group: _score(right[:, mask], losses[:, mask], Clips(truth[mask], place[mask]), intervals)
+        for group, mask in masks.items()
+        if mask.any()
     }
     confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (truth, guess), 1)
+    for answer in runs:
+        np.add.at(confusion, (truth, answer.argmax(1)), 1)
     return Evaluation(
         overall=scores["overall", ""],
         scenes={name: s for (kind, name), s in scores.items() if kind == "scene"},
@@ -165,20 +153,34 @@ def _evaluation(
     )
 
 
-def compare(
-    a: np.ndarray,
-    b: np.ndarray,
-    clips: pd.DataFrame,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-    classes: Sequence[str] = SCENES,
-) -> Comparison:
-    """Paired bootstrap of b − a: every resample draws the same recordings for both systems.
+def _score(right: np.ndarray, losses: np.ndarray, clips: Clips, intervals: bool) -> Score:
+    """Of one group of clips. Args: right, losses (seeds, clips)."""
+    found: list[float] = []
+    values: tuple[tuple[Measure, np.ndarray, float], ...] = (
+        ("accuracy", right, 1.0),
+        ("log_loss", losses, math.inf),
+    )
+    for measure, each, highest in values:
+        if intervals and len(clips.counts) > 1:
+            one = statistics.score(_system(measure, each), clips, measure)
+            found += one.estimate, max(one.low, 0.0), min(one.high, highest)
+        else:
+            sums, n = clips.sums(each).sum((0, 1)), clips.counts.sum(0) * len(each)
+            mean = (sums / n).mean() if measure == "accuracy" else sums.sum() / n.sum()
+            found += float(mean), math.nan, math.nan
+    return Score(len(clips), len(clips.counts), *found)
 
-    Args: a, b (clips, classes) probabilities of two systems; others as for `evaluate`.
-    Returns: differences of macro accuracy (positive: b better) and log loss (negative: b better).
-    Raises: ValueError naming the first row at fault.
+
+def compare(
+    a: ArrayLike, b: ArrayLike, clips: pd.DataFrame, *, classes: Sequence[str] = SCENES
+) -> Comparison:
+    """b − a: the difference of two systems, paired over locations and seeds.
+
+    Args: a, b (clips, classes) probabilities of two systems, or (seeds, clips, classes), the same
+        seeds in the same order; others as for `evaluate`.
+    Returns: differences of macro accuracy (positive: b better) and log loss (negative: b better),
+        with intervals and verdicts; a single training leaves every verdict open.
+    Raises: ValueError naming the first row at fault, or for unequal numbers of seeds.
     """
     systems = []
     for name, probabilities in (("a", a), ("b", b)):
@@ -186,34 +188,60 @@ def compare(
             systems.append(_checked(probabilities, clips, classes))
         except ValueError as error:
             raise ValueError(f"system {name}: {error}") from error
-    truth = _scene_indices(clips, classes)
-    recording, n_recordings = _recordings(clips)
-    everything = np.ones(len(clips), bool)
-    both = [_sums(system, truth, recording, n_recordings, everything) for system in systems]
-    sums = np.stack(both, axis=1)
-    accuracy, loss = _scores(sums.sum(0)[None])
-    accuracies, losses = _bootstrap(sums, resamples, seed)
+    if len(systems[0]) != len(systems[1]):
+        raise ValueError(
+            f"{len(systems[0])} trainings of a and {len(systems[1])} of b: give both of each seed"
+        )
+    truth, place = _scene_indices(clips, classes), locations(clips).to_numpy(object)
+    table = Clips(truth, place)
+    base, ours = (_right_and_losses(runs, truth) for runs in systems)
+    accuracy, loss = (
+        statistics.difference(
+            _system("b", ours[k]), _system("a", base[k]), table, ("accuracy", "log_loss")[k]
+        )
+        for k in (0, 1)
+    )
     return Comparison(
         len(clips),
-        n_recordings,
-        float(accuracy[0, 1] - accuracy[0, 0]),
-        *_interval(accuracies[:, 1] - accuracies[:, 0]),
-        float(loss[0, 1] - loss[0, 0]),
-        *_interval(losses[:, 1] - losses[:, 0]),
+        accuracy.locations,
+        len(systems[0]),
+        accuracy.estimate,
+        accuracy.low,
+        accuracy.high,
+        accuracy.verdict,
+        loss.estimate,
+        loss.low,
+        loss.high,
+        loss.verdict,
     )
 
 
+def device_gap(
+    probabilities: ArrayLike, clips: pd.DataFrame, *, classes: Sequence[str] = SCENES
+) -> Difference | None:
+    """Macro accuracy on device a less that on unseen devices, at locations where both were heard.
+
+    Args: as for `evaluate`. Returns: the difference with its interval, None without such locations.
+    """
+    runs = _checked(probabilities, clips, classes)
+    truth = _scene_indices(clips, classes)
+    table = Clips(truth, locations(clips).to_numpy(object))
+    device = clips["device"].to_numpy()
+    heard, unheard = device == "a", np.isin(device, UNSEEN_DEVICES)
+    if not set(table.location[heard]) & set(table.location[unheard]):
+        return None
+    right, _ = _right_and_losses(runs, truth)
+    return statistics.gap(_system("system", right), table, heard, unheard)
+
+
 def paired(ours: list[np.ndarray], base: list[np.ndarray], clips: pd.DataFrame) -> dict[str, Any]:
-    """The difference of two systems trained with the same seeds, with both of its uncertainties.
+    """`compare` as a row of a table, with the differences of each seed.
 
     Args: lists over seeds of probabilities (clips, 10).
-    Returns: mean differences of macro accuracy and log loss; their 95 % intervals over recordings,
-        all seeds pooled (would other test recordings say the same?); and 95 % t intervals over
-        seeds (would other trainings?), of accuracy as `seeds_low` and `seeds_high` and of log loss
-        as `log_loss_seeds_low` and `_high`, null with a single seed.
+    Returns: what `compare` does; accuracy_per_seed and log_loss_per_seed; and 95 % t intervals over
+        seeds alone (would other trainings say the same here?), of accuracy as `seeds_low` and
+        `seeds_high` and of log loss as `log_loss_seeds_low` and `_high`, null with a single seed.
     """
-    every_seed = pd.concat([clips] * len(base), ignore_index=True)
-    pooled = compare(np.concatenate(base), np.concatenate(ours), every_seed)
     each = [
         (score(o, clips).overall, score(b, clips).overall) for o, b in zip(ours, base, strict=True)
     ]
@@ -221,7 +249,7 @@ def paired(ours: list[np.ndarray], base: list[np.ndarray], clips: pd.DataFrame) 
     loss = [o.log_loss - b.log_loss for o, b in each]
     low, high = over_seeds(accuracy)
     loss_low, loss_high = over_seeds(loss)
-    return asdict(pooled) | {
+    return asdict(compare(base, ours, clips)) | {
         "accuracy_per_seed": accuracy,
         "seeds_low": low,
         "seeds_high": high,
@@ -276,69 +304,15 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -
     return Calibration(float((gap * count).sum() / count.sum()), pd.DataFrame(columns))
 
 
-def _sums(
-    probabilities: np.ndarray,
-    truth: np.ndarray,
-    recording: np.ndarray,
-    n_recordings: int,
-    mask: np.ndarray,
-) -> np.ndarray:
-    """What one recording adds to the scores of one group: (recordings, 3, 10), by true scene.
+def _system(name: str, values: np.ndarray) -> System:
+    return System(name, values, tuple(range(len(values))))
 
-    The three are hits, clips and −ln p(true scene): sums over recordings give every score.
-    """
+
+def _right_and_losses(runs: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(seeds, clips, classes) -> (seeds, clips) 1 or 0, and −ln p(true scene)."""
     eps = np.finfo(np.float64).eps
-    true_probability = probabilities[np.arange(len(truth)), truth]
-    hit = probabilities.argmax(1) == truth
-    loss = -np.log(np.clip(true_probability, eps, 1 - eps))
-    classes = probabilities.shape[1]
-    cell = (recording * classes + truth)[mask]
-    size = n_recordings * classes
-    sums = [np.bincount(cell, values[mask], size) for values in (hit, np.ones(len(truth)), loss)]
-    return np.stack(sums).reshape(3, n_recordings, classes).swapaxes(0, 1)
-
-
-def _scores(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(…, 3, 10) sums -> macro accuracy (…) and log loss (…); NaN for a group without clips."""
-    hits, clips, loss = np.moveaxis(sums, -2, 0)
-    present = clips > 0
-    recalls = np.divide(hits, clips, out=np.zeros_like(hits), where=present)
-    with np.errstate(invalid="ignore"):
-        # the mean over the scenes present: a resample may lack some
-        return recalls.sum(-1) / present.sum(-1), loss.sum(-1) / clips.sum(-1)
-
-
-def _bootstrap(sums: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (resamples, groups) when the recordings are drawn with replacement."""
-    if resamples < 1:
-        raise ValueError(f"resamples = {resamples}: at least one is needed")
-    n_recordings = len(sums)
-    flat = sums.reshape(n_recordings, -1)
-    generator = np.random.default_rng(seed)
-    scores = []
-    for start in range(0, resamples, BLOCK):
-        rows = min(BLOCK, resamples - start)
-        # a resample is how often each recording was drawn, so its sums are one matrix product
-        drawn = generator.multinomial(
-            n_recordings, np.full(n_recordings, 1 / n_recordings), size=rows
-        )
-        scores.append(_scores((drawn @ flat).reshape(rows, *sums.shape[1:])))
-    accuracies, losses = zip(*scores, strict=True)
-    return np.concatenate(accuracies), np.concatenate(losses)
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % percentile interval; resamples in which the group is absent say nothing about it."""
-    present = values[~np.isnan(values)]
-    if present.size == 0:
-        return float("nan"), float("nan")
-    low, high = np.quantile(present, QUANTILES)
-    return float(low), float(high)
-
-
-def _recordings(clips: pd.DataFrame) -> tuple[np.ndarray, int]:
-    codes, names = pd.factorize(clips["recording"])
-    return codes, len(names)
+    true = runs[:, np.arange(len(truth)), truth]
+    return (runs.argmax(2) == truth).astype(float), -np.log(np.clip(true, eps, 1 - eps))
 
 
 def _scene_indices(clips: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
@@ -351,21 +325,23 @@ def _scene_indices(clips: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     return indices
 
 
-def _checked(probabilities: np.ndarray, clips: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """Probabilities as (clips, classes) float64 that go with the table of clips."""
-    for column in ("scene", "device", "recording"):
+def _checked(probabilities: ArrayLike, clips: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Probabilities as (seeds, clips, classes) float64 that go with the table of clips."""
+    for column in ("scene", "device"):
         if column not in clips:
             raise ValueError(f"clips lack the column {column!r}; found {', '.join(clips.columns)}")
         if clips[column].isna().any():
             row = int(np.argmax(clips[column].isna()))
             raise ValueError(f"row {row}: clips have no {column} there")
     shape = np.shape(probabilities)
-    if shape != (len(clips), len(classes)):
+    wanted = len(clips), len(classes)
+    if shape[-2:] != wanted or len(shape) not in (2, 3):
         raise ValueError(
-            f"probabilities have shape {shape}, {len(clips)} clips need "
-            f"({len(clips)}, {len(classes)})"
+            f"probabilities have shape {shape}, {len(clips)} clips need {wanted}; name other "
+            "classes than the challenge's with classes="
         )
-    return _checked_rows(probabilities)
+    runs = np.asarray(probabilities, np.float64).reshape(-1, *wanted)
+    return np.stack([_checked_rows(one) for one in runs])
 
 
 def _checked_rows(probabilities: np.ndarray) -> np.ndarray:

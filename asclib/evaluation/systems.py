@@ -180,8 +180,9 @@ def linear(
     sums, n = sums[..., n.sum(0) > 0], n[:, n.sum(0) > 0]
     means = sums.sum(1) / n.sum(0)
     added = ((sums - means[:, None] * n) / n.sum(0)).mean(2)
-    same = clips.strata[:, None] == clips.strata
-    return means.mean(1), added - added @ (same / same.sum(0))
+    places = np.bincount(clips.strata).clip(1)
+    centres = np.stack([np.bincount(clips.strata, row) / places for row in added])
+    return means.mean(1), added - centres[:, clips.strata]
 
 
 def paired(system: System, base: System, ours: Grid, theirs: Grid) -> bool:

@@ -10,7 +10,7 @@ Chapter: book/distillation/feature_maps.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -38,18 +38,53 @@ def look_at(net: nn.Module, x: Tensor, names: tuple[str, ...]) -> tuple[Tensor, 
     Args: net, a TMSIC or the teacher; x (batch, 1, 140, 8); names, of OUTPUTS.
     Returns: logits, and for each name (batch, d) or (batch, channels, 70, 2): a larger map is
     averaged over that grid, so that the ten members' maps of a clip fill kilobytes, not megabytes.
-    Raises: ValueError naming the outputs there are.
+    Raises: ValueError naming the outputs there are, of any network or of this one.
     """
-    for name in names:
-        if name not in OUTPUTS:
-            raise ValueError(f"no output {name!r} to compare: choose one of {', '.join(OUTPUTS)}")
-    bodies = list(net.members) if isinstance(net, OneVsAllTeacher) else [net]
+    check_outputs(net, names)
+    bodies = _bodies(net)
     layers = {name: _layer(name) for name in names if name != "logits"}
     with _listening(bodies, set(layers.values())) as heard:
         logits = net(x)
+    for name, layer in layers.items():
+        _check_heard(net, name, layer, heard[layer], len(bodies))
     return logits, tuple(
         _output(name, heard[layers[name]]) if name in layers else logits for name in names
     )
+
+
+def check_outputs(net: nn.Module, names: Iterable[str]) -> None:
+    """Raises: ValueError for a name that is no output, or none of this network, naming its own."""
+    inside = [{layer for layer, _ in body.named_modules()} for body in _bodies(net)]
+    own = [one for one in OUTPUTS if one == "logits" or all(_layer(one) in own for own in inside)]
+    for name in names:
+        if name not in OUTPUTS:
+            raise ValueError(f"no output {name!r} to compare: choose one of {', '.join(OUTPUTS)}")
+        if name not in own:
+            raise ValueError(
+                f"{type(net).__name__} has no output {name!r}, for it has no layer "
+                f"{_layer(name)!r}; it has {', '.join(own)}: compare one of these, or name its "
+                "layers as TMSIC does (norm1 to norm4, dense)"
+            )
+
+
+def _bodies(net: nn.Module) -> list[nn.Module]:
+    return list(net.members) if isinstance(net, OneVsAllTeacher) else [net]
+
+
+def _check_heard(net: nn.Module, name: str, layer: str, heard: list[Tensor], bodies: int) -> None:
+    """Raises: ValueError where a layer was not asked once, or its answer is not what `name` is."""
+    if len(heard) != bodies:
+        raise ValueError(
+            f"{type(net).__name__} asks its layer {layer!r} {len(heard)} times for one answer, and "
+            f"{name!r} is what it says once: compare another output"
+        )
+    axes = 4 if name in MAPS else 2
+    if any(answer.ndim != axes for answer in heard):
+        wanted = "(batch, channels, mels, frames)" if axes == 4 else "(batch, d)"
+        raise ValueError(
+            f"the layer {layer!r} of {type(net).__name__} answers with a tensor "
+            f"{tuple(heard[0].shape)}, and {name!r} is {wanted}: compare another output"
+        )
 
 
 def _output(name: str, heard: list[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from asclib import features, keys
+from asclib import checked, features, keys
 from asclib.augmentation import clip
 from asclib.augmentation.clip import View
 from asclib.augmentation.views import show
@@ -26,6 +26,7 @@ from asclib.challenge.task import SCENES
 from asclib.corpus.embedded import render
 from asclib.corpus.embedded.layout import CorpusSize
 from asclib.corpus.folder import Corpus, Split
+from asclib.corpus.names import composed
 from asclib.features import FrontEnd, LogMel
 from asclib.networks.teacher import one_vs_all
 from asclib.store import artefact, root
@@ -71,9 +72,19 @@ class Data:
     classes: tuple[str, ...] = SCENES
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
-        if isinstance(self.source, Path):
-            object.__setattr__(self, "source", str(self.source))
+        object.__setattr__(self, "classes", _named(self.classes))
+        remedy = "name a folder in TAU layout, give a CorpusSize, or tensors to Data.of"
+        checked.kind("source", self.source, (str, Path, CorpusSize, Tensors), remedy)
+        if isinstance(self.source, (str, Path)):
+            if not str(self.source).strip():
+                raise ValueError(f"source is {self.source!r}: {remedy}")
+            object.__setattr__(self, "source", str(Path(self.source).expanduser()))
+        if not callable(self.front_end) or isinstance(self.front_end, type):
+            remedy = "give an object that turns waveforms into pictures, such as LogMel.tmsic()"
+            raise ValueError(f"front_end is {checked.shown(self.front_end)}: {remedy}")
+        if self.views is not None and (not callable(self.views) or isinstance(self.views, type)):
+            remedy = "give what makes the pictures of a clip, such as SixFold(), or None"
+            raise ValueError(f"views is {checked.shown(self.views)}: {remedy}")
         if isinstance(self.source, Tensors) and self.views is not None:
             raise ValueError("views are of sound: change tensors of one's own before `Data.of`")
         if self.scene is not None and self.scene not in self.classes:
@@ -96,9 +107,10 @@ class Data:
 
         They are copied into the store, so that every worker maps them from there. A clip is called
         "fit-0" and so on. Without a test, the split "test" is empty.
-        Raises: ValueError for inputs and labels of different number, a label without a class, or a
-        test of inputs or of labels alone.
+        Raises: ValueError for inputs and labels of different number, inputs of different shapes, a
+        label without a class, or a test of inputs or of labels alone.
         """
+        classes = _named(classes)
         if (x_test is None) != (y_test is None):
             raise ValueError("test: inputs and labels belong together: give both or neither")
         test = (x_fit[:0], y_fit[:0])
@@ -120,6 +132,9 @@ class Data:
                     f"{split}: labels from {int(labels.min())} to {int(labels.max())} for "
                     f"{len(classes)} classes: give 0 to {len(classes) - 1}"
                 )
+            if len(x) and x.shape[1:] != torch.as_tensor(x_fit).shape[1:]:
+                shapes = f"{tuple(x.shape[1:])}, those to fit {tuple(x_fit.shape[1:])}"
+                raise ValueError(f"{split}: inputs have shape {shapes}: give all of them one shape")
             arrays[f"{split}_x"] = torch.as_tensor(x, dtype=torch.float32).numpy()
             arrays[f"{split}_labels"] = torch.as_tensor(labels, dtype=torch.int64).numpy()
 
@@ -128,7 +143,7 @@ class Data:
                 np.save(folder / f"{name}.npy", array)
 
         folder = artefact("tensors", arrays, build, anywhere=True)
-        return cls(Tensors(folder.name), classes=tuple(classes))
+        return cls(Tensors(folder.name), classes=classes)
 
     # ---- what makes two of them equal -----------------------------------------------------------
 
@@ -194,8 +209,19 @@ class Data:
         return other
 
     def table(self, split: Split) -> pd.DataFrame:
-        """The clips of one split of the corpus; row i is row i of `clips(split)`, but for views."""
-        return self.corpus.split(split)
+        """The clips of one split; row i is row i of `clips(split)`, but for views.
+
+        Of a corpus, its own table. Of given tensors what `evaluate` asks for: identifier, scene
+        (the class's name), device ("own"), city ("own") and location, each clip at one of its own.
+        Where several clips are of one place, write its name there: or intervals come out too
+        narrow.
+        """
+        if not isinstance(self.source, Tensors):
+            return self.corpus.split(split)
+        clips = _given(self.source, _of_splits(split))
+        scenes = [self.classes[label] for label in clips.labels.tolist()]
+        names = {"identifier": clips.identifiers, "scene": scenes, "device": "own", "city": "own"}
+        return pd.DataFrame(names | {"location": clips.identifiers}, index=range(len(scenes)))
 
     def clips(self, split: Split) -> Clips:
         """Inputs, labels and identifiers of one split.
@@ -203,9 +229,7 @@ class Data:
         The inputs are mapped from a file: processes that train on them share one copy in memory.
         Raises: ValueError naming the splits there are.
         """
-        if split not in SPLITS:
-            raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
-        source = self.source
+        split, source = _of_splits(split), self.source
         clips = _given(source, split) if isinstance(source, Tensors) else self._heard(split)
         if self.scene is None:
             return clips
@@ -241,6 +265,25 @@ class Data:
 
     def _labels(self, table: pd.DataFrame) -> Tensor:
         return torch.tensor([self.classes.index(scene) for scene in table["scene"]])
+
+
+def _named(classes: Iterable[str]) -> tuple[str, ...]:
+    """The classes. Raises: ValueError for none, one named twice, or what is no name."""
+    remedy = 'give their names, such as ("dog", "siren")'
+    if isinstance(classes, (str, Set)) or not isinstance(classes, Iterable):  # a set has no order
+        raise ValueError(f"classes is {checked.shown(classes)}: {remedy}")
+    names = tuple(classes)
+    for name in names:
+        checked.kind("a class", name, str, remedy)
+    if len(set(names)) < max(1, len(names)):
+        raise ValueError(f"classes is {checked.shown(names)}: {remedy}, each once")
+    return tuple(composed(str(name)) for name in names)  # as the tables of a corpus are read
+
+
+def _of_splits(split: Split) -> Split:
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}: choose one of {', '.join(SPLITS)}")
+    return split
 
 
 def _given(source: Tensors, split: Split) -> Clips:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 
 import pandas as pd
 from torch import nn
 
+from asclib import checked
 from asclib.challenge.task import SCENES
 from asclib.corpus.folder import Corpus, Split
 from asclib.distillation.stages import Stage
@@ -24,7 +26,7 @@ from asclib.networks.teacher import Head, OneVsAllTeacher
 from asclib.networks.tmsic import TMSIC, as_tmsic
 from asclib.runs.data import Data
 from asclib.runs.kept import Kept
-from asclib.runs.profiles import Profile, profile
+from asclib.runs.profiles import PROFILES, Profile, profile
 from asclib.runs.run import Lesson, Run
 from asclib.training import Clips, Training
 
@@ -54,6 +56,7 @@ class Experiment:
         seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
         taught_by: the teacher of all that is taught, such as `Experiment("study").teacher()` for
             one teacher of many seeds, or a `Kept` one; None trains a teacher of its own.
+    Raises: ValueError naming a value that is none of these.
     """
 
     profile: Profile = "quick"  # type: ignore[assignment]  # a name is turned into the profile
@@ -64,7 +67,18 @@ class Experiment:
     def __post_init__(self) -> None:
         if isinstance(self.profile, str):
             object.__setattr__(self, "profile", profile(self.profile))
+        remedy = f"give a Profile, or the name of one: {', '.join(PROFILES)}"
+        checked.kind("profile", self.profile, Profile, remedy)
+        # members are told apart by the last digit of their seeds
+        seed = checked.whole_number("seed", self.seed, most=checked.SEED // 100)
+        object.__setattr__(self, "seed", seed)
+        remedy = "give a Run or a Kept teacher, or None for one of its own"
+        checked.kind("taught_by", self.taught_by, (Run, Kept, NoneType), remedy)
         if self.data_root is not None:
+            remedy = "name a folder in TAU layout, or give None for the embedded corpus"
+            checked.kind("data_root", self.data_root, (str, Path), remedy)
+            if not str(self.data_root).strip():
+                raise ValueError(f"data_root is {self.data_root!r}: {remedy}")
             root = str(Path(self.data_root).expanduser().resolve())
             object.__setattr__(self, "data_root", root)
 

@@ -28,9 +28,9 @@ warnings.filterwarnings("ignore", message="A worker stopped while some jobs were
 
 
 def side_by_side(
-    work: Callable[..., Any], jobs: list[tuple], label: str, workers: int = -1
+    work: Callable[..., Any], jobs: list[tuple], label: str, workers: int | None = None
 ) -> None:
-    """Call `work(*job)` for each job, in one single-threaded process for each core.
+    """Call `work(*job)` for each job, in that many single-threaded processes, or one a core.
 
     One job alone, or jobs for a GPU, are done in this process, one after the other. Inside
     `joblib.parallel_config("dask")` the workers are the cluster's. What work makes, it leaves in
@@ -40,7 +40,7 @@ def side_by_side(
         for job in jobs:
             work(*job)
         return
-    calls = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
+    calls = joblib.Parallel(n_jobs=workers or -1, return_as="generator_unordered")(
         joblib.delayed(_call)(work, job, os.getpid(), str(root())) for job in jobs
     )
     for _ in progress(calls, total=len(jobs), label=label):

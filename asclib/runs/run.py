@@ -12,9 +12,10 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from asclib import keys
+from asclib import checked, keys
 from asclib.distillation.answers import Answers
-from asclib.distillation.stages import Stage, another_order, distill
-from asclib.networks.outputs import look
+from asclib.distillation.stages import Stage, another_order, checked_stages, distill
+from asclib.networks.outputs import check_outputs, look
 from asclib.runs.data import Data
 from asclib.runs.kept import Kept
 from asclib.runs.parallel import side_by_side
-from asclib.store import artefact, write_atomic
-from asclib.training import Training, predict, train
+from asclib.store import artefact, reserved, write_atomic
+from asclib.training import Training, at_most, predict, train
 
 # Raised when a training comes to other weights; tests/code_versions.json.
 # 2: `contrastive` with its constant, `relational` on centred logits, the published weight of a hint
@@ -45,6 +46,11 @@ class Lesson:
 
     stages: tuple[Stage, ...]
     teacher: Run | Kept | Answers
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", checked_stages(self.stages))
+        remedy = "give a Run, a Kept teacher, or Answers"
+        checked.kind("teacher", self.teacher, (Run, Kept, Answers), remedy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +77,18 @@ class Run:
     lesson: Lesson | None = None
     start: Run | None = None
     version: int = 1
+
+    def __post_init__(self) -> None:
+        remedy = "give what makes an untrained network: a class or a functools.partial"
+        if isinstance(self.network, nn.Module) or not callable(self.network):
+            raise ValueError(f"network is {checked.shown(self.network)}: {remedy}")
+        checked.kind("data", self.data, Data, "give a Data, such as Data(folder) or Data.of(...)")
+        checked.kind("plan", self.plan, Training, "give a Training")
+        checked.kind("lesson", self.lesson, (Lesson, NoneType), "give a Lesson, or None")
+        checked.kind("start", self.start, (Run, NoneType), "give a Run, or None")
+        seed = checked.whole_number("seed", self.seed, most=checked.SEED)
+        object.__setattr__(self, "seed", seed)
+        object.__setattr__(self, "version", checked.whole_number("version", self.version))
 
     # ---- a value --------------------------------------------------------------------------------
 
@@ -250,10 +268,10 @@ def _answer(teacher: Run | Kept, data: Data, output: str) -> Path:
         file: np.memmap | None = None
         start = 0
         for x in clips.x.split(ANSWERED_AT_ONCE):
-            said = predict(net, x, lambda x: look(net, x, output)[1]).numpy()
+            said = predict(net, x, lambda x: look(net, x, output)[1]).float().numpy()
             if file is None:
                 shape = (len(clips.x), *said.shape[1:])
-                file = np.lib.format.open_memmap(folder / "answers.npy", "w+", kept, shape)
+                file = reserved(folder / "answers.npy", shape, kept)
             file[start : start + len(said)] = said
             start += len(said)
         assert file is not None  # a split has one part at the least
@@ -269,28 +287,55 @@ def _answer(teacher: Run | Kept, data: Data, output: str) -> Path:
 # ---- many at once ----------------------------------------------------------------------------
 
 
-def build(runs: list[Run]) -> None:
+def build(runs: Iterable[Run], workers: int | None = None) -> None:
     """Train what is missing of many runs and of all that they need, side by side.
 
-    One single-threaded process for each core; on a GPU the runs follow each other in this process.
+    Args: workers, how many single-threaded processes at the most; None for one a core. One trains
+        in this process, as does a GPU, one run after the other.
     Inside `joblib.parallel_config("dask")` they go to the workers of a Dask cluster, which must see
     this store's folder. What is needed by none of the others that wait is trained next.
     """
+    if workers is not None:
+        workers = checked.whole_number("workers", workers, 1)
     missing: dict[Run, None] = {}
-    _collect(runs, missing)
+    _collect(_listed(runs), missing)
+    for run in missing:
+        _check_outputs(run)
     while missing:
         ready = [run for run in missing if not any(need in missing for need in run.needs())]
-        for run in ready:  # once, before many workers ask for them
-            for split in ("fit", "validation"):
-                run.data.clips(split)
-            if run.lesson:
-                answers(run.lesson.teacher, run.data, *_compared(run.lesson.stages))
-        side_by_side(_train, [(run,) for run in ready], f"{len(ready)} of {len(missing)} trainings")
+        with at_most(workers):
+            for run in ready:  # once, before many workers ask for them
+                for split in ("fit", "validation"):
+                    run.data.clips(split)
+                if run.lesson:
+                    answers(run.lesson.teacher, run.data, *_compared(run.lesson.stages))
+        label = f"{len(ready)} of {len(missing)} trainings"
+        side_by_side(_train, [(run,) for run in ready], label, workers)
         for run in ready:
             del missing[run]
 
 
-def _collect(runs: list[Run] | tuple[Run, ...], missing: dict[Run, None]) -> None:
+def _listed(runs: Iterable[Run]) -> list[Run]:
+    """The runs. Raises: ValueError for a single one, and for what is none."""
+    remedy = "give a list of runs"
+    if isinstance(runs, (Run, str)) or not isinstance(runs, Iterable):
+        raise ValueError(f"runs is {checked.shown(runs)}: {remedy}")
+    runs = list(runs)
+    for run in runs:
+        checked.kind("one of the runs", run, Run, remedy)
+    return runs
+
+
+def _check_outputs(run: Run) -> None:
+    """Raises: ValueError for a student without an output of its lesson: before anybody trains."""
+    if run.lesson is None or any(_runs_in(run.network)):  # made of networks that are not there yet
+        return
+    if any(name != "logits" for name in _compared(run.lesson.stages)):
+        with torch.random.fork_rng():
+            check_outputs(run.network(), _compared(run.lesson.stages))
+
+
+def _collect(runs: Iterable[Run], missing: dict[Run, None]) -> None:
     for run in runs:
         if run not in missing and run.found() is None:
             _collect(run.needs(), missing)

@@ -1,6 +1,6 @@
 """Hypertuning: the search for the input and the search for the architecture, under the limits.
 
-    python -m asclib.tuning features --storage postgresql://host/name --trials 200
+    python -m asclib tuning features --storage postgresql://host/name --trials 200
 
 is one worker; start as many as there are processors, on as many machines as see the storage.
 """

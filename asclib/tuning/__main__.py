@@ -1,6 +1,6 @@
 """One worker of a search, of which a cluster starts many.
 
-    python -m asclib.tuning architecture --storage postgresql://host/name --trials 200
+    python -m asclib tuning architecture --storage postgresql://host/name --trials 200
 
 All workers of a study are given the same arguments. It ends when the study has its trials; started
 again with more, it goes on.
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None, profile: Profile | None = None) -> 
 
     Args: profile, one of your own instead of the one that the arguments name.
     """
-    parser = argparse.ArgumentParser(prog="python -m asclib.tuning", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m asclib tuning", description=__doc__)
     add_arguments(parser)
     parser.add_argument("--trials", type=positive, help="of the study, over all workers")
     options = parser.parse_args(arguments)

@@ -22,7 +22,7 @@ from asclib.challenge.task import SCENES
 from asclib.corpus.audio import read_audio
 from asclib.features import BATCH, VERSION, LogMel
 from asclib.runs.data import Data
-from asclib.store import artefact
+from asclib.store import artefact, reserved
 from asclib.training import Clips
 from asclib.tuning.architecture import Architecture
 
@@ -99,7 +99,7 @@ def clips(data: Data, configuration: Configuration, table: pd.DataFrame) -> Clip
 
     def build(folder: Path) -> None:
         shape = (len(table), *log_mel.shape())
-        x = np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, shape)
+        x = reserved(folder / "x.npy", shape)
         for first in range(0, len(table), BATCH):
             names = table["filename"].iloc[first : first + BATCH]
             x[first : first + BATCH] = log_mel(np.stack([read_audio(root / n) for n in names]))

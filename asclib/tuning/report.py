@@ -115,7 +115,7 @@ def against_the_authors(
     """The best found and the authors' choice, trained anew from the same seeds, on both splits.
 
     Returns: for validation and test: the accuracies of both per seed, and the paired difference
-    with intervals over seeds and over recordings (`asclib.evaluation.paired`).
+    with intervals over seeds, and over seeds and locations (`asclib.evaluation.paired`).
     """
     points = {"authors": search.start, "best": best}
     runs = {name: [again(search, point, seed) for seed in seeds] for name, point in points.items()}

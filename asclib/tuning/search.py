@@ -341,10 +341,11 @@ def _try(search: Search, trial: optuna.Trial) -> float:
         _note(trial, error.cost)
         _prune(trial, str(error))
     _note(trial, cost)
-    torch.manual_seed(search.experiment.seed)
-    net, (fit, validation) = search.network(point)(), search.clips(point)
+    fit, validation = search.clips(point)
     with tempfile.TemporaryDirectory() as folder:
         for epochs in range(1, search.effort.epochs + 1):
+            torch.manual_seed(search.experiment.seed)
+            net = search.network(point)()
             try:  # goes on from the checkpoint that the epoch before has left in the folder
                 history = training.train(
                     net,

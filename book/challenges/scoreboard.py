@@ -29,7 +29,7 @@
 # [quantisation](../compression/quantization.ipynb). **Data in**: `results/scoreboard.json`, and for
 # the second half the corpus and the networks of this run, built where they
 # are missing. **Data out**: nothing.
-# **In the library**: `asclib.evaluation.ranking`, `asclib.evaluation.scores`,
+# **In the library**: `asclib.evaluation.control`, `asclib.evaluation.scores`,
 # `asclib.runs.provenance`; the study is `studies/scoreboard.py`.
 
 # %% tags=["parameters"]
@@ -43,8 +43,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from asclib import evaluation
 from asclib.compression import agreement, simulate
-from asclib.evaluation import calibration, compare, evaluate, ranking, verdict
+from asclib.evaluation import calibration, compare, evaluate, verdict
 from asclib.plotting import ACCENT, INK, MUTED, confusion, differences
 from asclib.plotting import glue, intervals, show, use_style
 from asclib.runs import Experiment, build
@@ -285,7 +286,7 @@ def holm(p):
 
 
 some = np.array([0.04, 0.01, 0.03])
-np.testing.assert_allclose(holm(some), ranking.holm(some))
+np.testing.assert_allclose(holm(some), evaluation.holm(some))
 print(holm(some).round(2))
 
 # %%
@@ -402,7 +403,7 @@ assert all(np.isfinite(s.overall.log_loss) for s in scores.values())
 pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
-# And the differences, over recordings. There is a single training of each
+# And the differences, over locations. There is a single training of each
 # here, so the doubt about seeds stays open.
 
 # %% tags=["nbval-ignore-output"]

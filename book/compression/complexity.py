@@ -210,6 +210,7 @@ show(fig)
 # limits this memory; the chip does. Cutting the picture into strips, or
 # fusing convolution and pooling, would lower the peak: a good engine does
 # such things, and an honest count says which schedule it assumes.
+# [The next chapter](chip.ipynb) has one, with other figures for this memory and the reasons.
 #
 # ## The verdict, and the teacher
 #
@@ -594,5 +595,5 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # :::
 #
 # ## What is next
-# Costs are known. What a system gives for them must be measured, and there
-# are [four ways to fool oneself](../challenges/slips.ipynb) about that.
+# So much on paper. [The next chapter](chip.ipynb) brings the student to a
+# microcontroller and counts again.

@@ -25,8 +25,8 @@
 # **Data out**: the student as an 8-bit `.tflite` file, in the store.
 #
 # **In the library**: `asclib.compression.calibration`, `asclib.compression.convert`,
-# `asclib.compression.graph`, `asclib.compression.quantization`, `asclib.litert`; the study is
-# `studies/quantization.py`.
+# `asclib.compression.graph`, `asclib.compression.quantization`, `asclib.compression.rounding`,
+# `asclib.compression.simulation`, `asclib.litert`; the study is `studies/quantization.py`.
 
 # %% tags=["parameters"]
 profile = "quick"

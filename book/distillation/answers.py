@@ -409,7 +409,7 @@ pd.DataFrame(rows).T.round(2)
 # The planes show two: each network's directions of largest variance, turned towards the first. Only the
 # contrastive lesson looked at the embedding itself.
 
-# %% mystnb={"figure": {"name": "fig-answers-embedding", "caption": "Live run, a third of the epochs: embeddings of the test clips before (student alone) and after each lesson, and the teacher's. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Six scatter plots of coloured dots, one for each of five students and one for the teacher, with the purity of the neighbourhoods in each title."}}
+# %% mystnb={"figure": {"name": "fig-answers-embedding", "caption": "Live run, a third of the epochs: embeddings of the test clips before (student alone) and after each lesson, and the teacher's. Colours are scenes; brackets hold 95 % intervals over locations of the mean purity."}, "image": {"alt": "Six scatter plots of coloured dots, one for each of five students and one for the teacher, with the purity of the neighbourhoods in each title."}}
 figure, purity = plotting.embeddings(views, experiment.table("test"))
 plotting.show(figure)
 
@@ -426,7 +426,7 @@ purity.round(1)
 # The study gave every technique three seeds or more, as many epochs as the student alone, and a weight chosen on
 # validation clips. [All techniques, compared](comparison.ipynb) has the rules, and the correction for their number.
 
-# %% mystnb={"figure": {"name": "fig-answers-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Four rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
+# %% mystnb={"figure": {"name": "fig-answers-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over locations and seeds (upper of each pair) and over seeds alone (lower)."}, "image": {"alt": "Four rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
 gains = plotting.study_gains("response", "decoupled", "dist", "contrastive")
 for name, row in gains.iterrows():
     glue(f"answers_{name}", float(row["accuracy"]))

@@ -264,7 +264,7 @@ pd.DataFrame(rows, [*plotting.SCENE_LABELS, "loss"]).round(2)
 # %% [markdown]
 # ## Chain against direct
 #
-# The scores of this run, with intervals over recordings, and what the trainings cost: a training is counted
+# The scores of this run, with intervals over locations, and what the trainings cost: a training is counted
 # as epochs times the MACs of the network that is trained, in trainings of the student alone.
 
 # %% tags=["nbval-ignore-output"]
@@ -305,12 +305,12 @@ gap = compare(answers["direct"], answers["chain"], table)
 width = gap.accuracy_high - gap.accuracy_low
 print(f"chain - direct: {100 * gap.accuracy:+.1f} points "
       f"[{100 * gap.accuracy_low:+.1f}, {100 * gap.accuracy_high:+.1f}], "
-      f"{gap.recordings} recordings")
+      f"{gap.locations} locations")
 print(f"differences below about {50 * width:.0f} points cannot be told here")
 assert gap.accuracy_low <= gap.accuracy_high
 
 # %% [markdown]
-# That is what one run can say. The interval is over recordings, for this pair of trainings; another seed
+# That is what one run can say. The interval is over locations, for this pair of trainings; another seed
 # moves the difference again, so even an interval clear of zero would rank this pair and not the two ways.
 #
 # ### Before and after
@@ -319,7 +319,7 @@ assert gap.accuracy_low <= gap.accuracy_high
 # recording left aside; chance is about ten per cent. It is taken from all numbers of the embedding. The
 # planes show two: each network's directions of largest variance, turned towards the first.
 
-# %% mystnb={"figure": {"name": "fig-assistant-embedding", "caption": "Live run, a third of the epochs: embeddings of the test clips of the student alone, taught directly and through the chain, and of both who taught. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Five scatter plots of coloured dots, for three students, the assistant and the teacher, with the purity of the neighbourhoods in each title."}}
+# %% mystnb={"figure": {"name": "fig-assistant-embedding", "caption": "Live run, a third of the epochs: embeddings of the test clips of the student alone, taught directly and through the chain, and of both who taught. Colours are scenes; brackets hold 95 % intervals over locations of the mean purity."}, "image": {"alt": "Five scatter plots of coloured dots, for three students, the assistant and the teacher, with the purity of the neighbourhoods in each title."}}
 figure, purity = plotting.embeddings(views, table)
 plotting.show(figure)
 
@@ -335,7 +335,7 @@ purity.round(1)
 # its own, which the rows below do not count.
 # [All techniques, compared](comparison.ipynb) has the rules, and the correction for their number.
 
-# %% mystnb={"figure": {"name": "fig-chain-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Four rows, two techniques directly and through an assistant, with two dots and two intervals around a vertical line at zero."}}
+# %% mystnb={"figure": {"name": "fig-chain-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over locations and seeds (upper of each pair) and over seeds alone (lower)."}, "image": {"alt": "Four rows, two techniques directly and through an assistant, with two dots and two intervals around a vertical line at zero."}}
 gains = plotting.study_gains(
     "response", "assisted", "fitnets", "assisted_fitnets")
 for name, row in gains.iterrows():

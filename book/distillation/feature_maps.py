@@ -349,7 +349,8 @@ rows = [{"technique": name, "stage": number} | stage.settings()
         for number, stage in enumerate(TECHNIQUES[name], 1)]
 for row in rows:  # several layers in one word
     if isinstance(row.get("on"), list):
-        row["on"] = ", ".join(row["on"])
+        first, last = row["on"][0], row["on"][-1]
+        row["on"] = first if first == last else f"{first}–{last[-1]}"
 columns = ["loss", "on", "connect", "weight", "hard"]
 unnamed = {"on": "logits", "connect": ""}
 pd.DataFrame(rows).set_index(["technique", "stage"])[columns].fillna(unnamed)
@@ -391,7 +392,7 @@ plotting.show(figure)
 # Did the lessons arrive, on clips that nobody trained on? The first two columns repeat the question of
 # {numref}`fig-explained`: how much of the teacher's map is a linear function of the student's? A hint that
 # arrived *and stayed* shows at its own depth; the answers that follow it are free to overwrite it.
-# `accuracy` is against the student alone, in points, with an interval over recordings.
+# `accuracy` is against the student alone, in points, with an interval over locations.
 
 # %%
 with torch.no_grad():  # the head turns an embedding into logits
@@ -424,7 +425,7 @@ pd.DataFrame(rows).T.round(2)
 # recording left aside; chance is about ten per cent. It is taken from all numbers of an embedding.
 # The planes show two: each network's directions of largest variance, turned towards the first.
 
-# %% mystnb={"figure": {"name": "fig-features-embedding", "caption": "Live run, a third of the epochs: embeddings of the test clips before (student alone) and after each lesson, and the teacher's. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Six scatter plots of coloured dots, one for each of five students and one for the teacher, with the purity of the neighbourhoods in each title."}}
+# %% mystnb={"figure": {"name": "fig-features-embedding", "caption": "Live run, a third of the epochs: embeddings of the test clips before (student alone) and after each lesson, and the teacher's. Colours are scenes; brackets hold 95 % intervals over locations of the mean purity."}, "image": {"alt": "Six scatter plots of coloured dots, one for each of five students and one for the teacher, with the purity of the neighbourhoods in each title."}}
 views["teacher"] = predict(teacher, test.x, teacher.embed)
 figure, purity = plotting.embeddings(views, table)
 plotting.show(figure)
@@ -442,7 +443,7 @@ purity.round(1)
 # The study gave every technique three seeds or more, as many epochs as the student alone, and a weight chosen on
 # validation clips. [All techniques, compared](comparison.ipynb) has the rules, and the correction for their number.
 
-# %% mystnb={"figure": {"name": "fig-features-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Four rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
+# %% mystnb={"figure": {"name": "fig-features-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over locations and seeds (upper of each pair) and over seeds alone (lower)."}, "image": {"alt": "Four rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
 gains = plotting.study_gains("fitnets", "fitnets_deep", "attention", "ofd")
 for name, row in gains.iterrows():
     glue(f"features_{name}", float(row["accuracy"]))

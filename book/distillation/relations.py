@@ -471,7 +471,7 @@ assert np.isfinite(r)
 # each network's two directions of largest variance, turned so that the clouds lie on each other as well
 # as a turn allows.
 
-# %% mystnb={"figure": {"name": "fig-relations-embedding", "caption": "Live run: embeddings of the test clips before (student alone) and after each lesson. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Three scatter plots of coloured dots, one for each student, with the purity of the neighbourhoods in each title."}}
+# %% mystnb={"figure": {"name": "fig-relations-embedding", "caption": "Live run: embeddings of the test clips before (student alone) and after each lesson. Colours are scenes; brackets hold 95 % intervals over locations of the mean purity."}, "image": {"alt": "Three scatter plots of coloured dots, one for each student, with the purity of the neighbourhoods in each title."}}
 figure, purity = plotting.embeddings(views, experiment.table("test"))
 plotting.show(figure)
 
@@ -480,7 +480,7 @@ assert purity["purity"].between(0, 100).all()
 purity.round(1)
 
 # %% [markdown]
-# `change` compares with the first row, on the same clips, and its interval is over recordings. Where it
+# `change` compares with the first row, on the same clips, and its interval is over locations. Where it
 # includes zero, these clips do not tell the two apart, whatever the eye believes it sees. And this is one
 # training of each: another seed may say otherwise ([RRS](rrs.ipynb) shows how much seeds differ).
 #
@@ -489,7 +489,7 @@ purity.round(1)
 # The study gave every technique three seeds or more, as many epochs as the student alone, and a weight chosen on
 # validation clips. [All techniques, compared](comparison.ipynb) has the rules, and the correction for their number.
 
-# %% mystnb={"figure": {"name": "fig-relations-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over test recordings (upper of each pair) and over seeds (lower)."}, "image": {"alt": "Two rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
+# %% mystnb={"figure": {"name": "fig-relations-study", "caption": "Study, embedded corpus: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over locations and seeds (upper of each pair) and over seeds alone (lower)."}, "image": {"alt": "Two rows, one for each technique, with two dots and two intervals around a vertical line at zero."}}
 gains = plotting.study_gains("relational", "similarity")
 for name, row in gains.iterrows():
     glue(f"relations_{name}", float(row["accuracy"]))

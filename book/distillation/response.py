@@ -399,7 +399,7 @@ pd.DataFrame(rows).T.round(2)
 # *Purity* says in one number what the eye should see: the share of a clip's ten nearest neighbours that
 # are of its scene. It is taken from all numbers of an embedding, and clips of the same recording are no neighbours.
 
-# %% mystnb={"figure": {"name": "fig-response-embedding", "caption": "Live run: embeddings of the test clips before and after the lesson: the student alone, the one taught by answers, and the teacher, whose embedding has 2,560 numbers. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Three scatter plots of coloured dots, for the student alone, the taught student and the teacher, with the purity of the neighbourhoods in each title."}}
+# %% mystnb={"figure": {"name": "fig-response-embedding", "caption": "Live run: embeddings of the test clips before and after the lesson: the student alone, the one taught by answers, and the teacher, whose embedding has 2,560 numbers. Colours are scenes; brackets hold 95 % intervals over locations of the mean purity."}, "image": {"alt": "Three scatter plots of coloured dots, for the student alone, the taught student and the teacher, with the purity of the neighbourhoods in each title."}}
 views = {"student alone": taught["student"], "response": taught["response"],
          "teacher": embedding}
 figure, purity = plotting.embeddings(views, experiment.table("test"))
@@ -410,7 +410,7 @@ assert purity["purity"].between(0, 100).all()
 purity.round(1)
 
 # %% [markdown]
-# `change` is against the student alone, clip by clip, with its interval over recordings: where it includes
+# `change` is against the student alone, clip by clip, with its interval over locations: where it includes
 # zero, these two clouds are not told apart. By chance about one neighbour in ten would be of the scene.
 #
 # Read the teacher's row first: pupils inherit its errors too. And a single quick run is a

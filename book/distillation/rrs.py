@@ -247,7 +247,7 @@ left.round(3)
 # neighbours from other recordings that are of its scene. It is taken from all numbers of an embedding;
 # each plane is turned towards the first. Do the scenes separate, and when?
 
-# %% mystnb={"figure": {"name": "fig-pca", "caption": "Live run: embeddings of the test clips after each phase of RRS and of its reverse, and the teacher's. Colours are scenes; brackets hold 95 % intervals over recordings of the mean purity."}, "image": {"alt": "Six scatter plots of coloured points, for states of the student and for the teacher, with the purity of the neighbourhoods in each title; some colours lie apart, others overlap."}}
+# %% mystnb={"figure": {"name": "fig-pca", "caption": "Live run: embeddings of the test clips after each phase of RRS and of its reverse, and the teacher's. Colours are scenes; brackets hold 95 % intervals over locations of the mean purity."}, "image": {"alt": "Six scatter plots of coloured points, for states of the student and for the teacher, with the purity of the neighbourhoods in each title; some colours lie apart, others overlap."}}
 figure, purity = plotting.embeddings(views, experiment.table("test"))
 plotting.show(figure)
 
@@ -272,7 +272,7 @@ for name in states:
 pd.DataFrame(live).T.round(2)
 
 # %% [markdown]
-# Look at the intervals over recordings, `low` to `high`, before you look at the accuracies: one quick run cannot rank
+# Look at the intervals over locations, `low` to `high`, before you look at the accuracies: one quick run cannot rank
 # such techniques. And all of them inherit what the teacher of this run is worth
 # ([its chapter](../networks/teacher.ipynb) measures it).
 #
@@ -386,7 +386,7 @@ for key, value in longer.loc["rrs", list(POINTS)].items():
 
 # %% [markdown]
 # There, over {glue:text}`more_seeds` seeds, RRS minus response of equal length is {glue:text}`more_accuracy:+.1f` points
-# (recordings {glue:text}`more_accuracy_low:+.1f` to {glue:text}`more_accuracy_high:+.1f`, seeds
+# (locations and seeds {glue:text}`more_accuracy_low:+.1f` to {glue:text}`more_accuracy_high:+.1f`, seeds alone
 # {glue:text}`more_seeds_low:+.1f` to {glue:text}`more_seeds_high:+.1f`).
 #
 # The published system with RRS reached 51.9 % on the 2023 evaluation set, after 51.6 % with response

@@ -103,7 +103,7 @@ for ax, (name, one) in zip(axes, changed.items(), strict=True):
               vmin=top - 8, vmax=top, interpolation="nearest")
     ax.set(title=name, xlabel="frame")
     ax.grid(False)
-axes[0].set_ylabel("mel band")
+plotting.in_hertz(axes[0].yaxis)
 plotting.show(fig)
 
 # %% tags=["nbval-ignore-output"]
@@ -281,7 +281,7 @@ plotting.players(slow, 8_000)
 #
 # Without any response one can still borrow the colour of a device. A filter multiplies each frequency
 # by a constant, so it adds a constant to each row of the logarithm. A row's mean over time holds that
-# constant, its deviation what compression left. MixStyle {cite}`zhou2021domain` exchanges such
+# constant; its deviation holds how far the level still moves after compression. MixStyle {cite}`zhou2021domain` exchanges such
 # statistics between the clips of a batch, and Freq-MixStyle {cite}`kim2022domain,schmid2022knowledge`
 # takes them for each mel band. For a clip $x$ and another one $\tilde x$ of the batch, band by band:
 #
@@ -465,7 +465,7 @@ glue("none_fit_accuracy", means.at["none", "fit_accuracy"])
 glue("passes", data["passes"])
 
 # %% [markdown]
-# Take as shown only what both intervals leave on one side of zero.
+# A difference counts as shown where both intervals lie on the same side of zero.
 #
 # | | better than `none` | worse than `none` |
 # |---|---|---|
@@ -488,7 +488,8 @@ glue("passes", data["passes"])
 #
 # * **That an augmentation fails.** Training was short ({glue:text}`passes` passes). A network that has not
 #   yet learned its clips by heart (here {glue:text}`none_fit_accuracy:.1f` % of them) has less to gain
-#   from changed ones, and what is harder to learn needs longer. Winners train ten times as long.
+#   from changed ones, and what is harder to learn needs longer. Winners of the challenge
+#   take more than two hundred times as many steps.
 # * **That one is better than another.** Each is compared with `none`; the intervals of two recipes may
 #   overlap and yet differ, or the reverse. That would be another paired comparison.
 # * **Anything about real devices.** The filters here are the embedded devices' own, so the convolution

@@ -208,7 +208,7 @@ plotting.show(fig)
 #
 # ## Step 5: mel filters
 #
-# The ear hears differences of pitch, not of hertz {cite}`stevens1937scale`. Slaney's mel scale
+# Equal steps in hertz do not sound equally far apart; equal steps in mel do {cite}`stevens1937scale`. Slaney's mel scale
 # {cite}`slaney1998auditory` is a straight line up to 1 kHz and a logarithm above:
 #
 # $$ m(f) = \begin{cases} 3f/200 & f < 1000 \\
@@ -304,10 +304,11 @@ wide = baseline(x[None])[0, 0].numpy()
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2))
 axes[0].imshow(filters @ magnitude, origin="lower", aspect="auto",
                cmap="magma", interpolation="nearest")
-axes[0].set(title="no logarithm", xlabel="frame", ylabel="mel band")
+axes[0].set(title="no logarithm", xlabel="frame")
+plotting.in_hertz(axes[0].yaxis)
 axes[0].grid(False)
 plotting.spectrogram(axes[1], ours, "140 × 8", span=8)
-plotting.spectrogram(axes[2], wide, "40 × 51", span=8)
+plotting.spectrogram(axes[2], wide, "40 × 51", 8, 22_050)
 plotting.show(fig)
 print(f"values: {ours.size:,} against {wide.size:,}")
 
@@ -437,7 +438,7 @@ assert len(answers) == 2 * len(counts)
 # And what does it cost? A convolution slides over all bands, so the student's MACs are proportional to
 # them. The rules allow 30 million. {numref}`fig-features-bands` has both.
 
-# %% mystnb={"figure": {"name": "fig-features-bands", "caption": "Left: macro accuracy less that of 140 bands, on the same clips, with 95 % intervals over recordings, for two strengths C of a logistic regression. Right: MACs of TMSIC, and the limit of the challenge."}, "image": {"alt": "Left, two curves that rise steeply from 20 bands and are flat with wide intervals around 140 and beyond. Right, a straight line that crosses the limit of 30 million between 160 and 180 bands."}}
+# %% mystnb={"figure": {"name": "fig-features-bands", "caption": "Left: macro accuracy less that of 140 bands, on the same clips, with 95 % intervals over locations, for two strengths C of a logistic regression. Right: MACs of TMSIC, and the limit of the challenge."}, "image": {"alt": "Left, two curves that rise steeply from 20 bands and are flat with wide intervals around 140 and beyond. Right, a straight line that crosses the limit of 30 million between 160 and 180 bands."}}
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
 for strength, tint in {0.001: plotting.INK, 0.01: plotting.ACCENT}.items():
     gains = [evaluation.compare(
@@ -491,9 +492,9 @@ print(f"lowest {features.min():.2f}, highest {features.max():.2f}")
 print(f"values above zero: {100 * (features > 0).float().mean():.1f} per cent")
 
 # %% [markdown]
-# The mean is far from zero, and networks like zero. What helps is batch normalisation
-# {cite}`ioffe2015batch` right after the first convolution: over a batch, it takes each channel's mean out
-# and divides by its deviation. Here is an untrained student; [its own chapter](../networks/student.ipynb)
+# The mean is far from zero, and networks learn best from numbers around it. The student leaves that to
+# the batch normalisation {cite}`ioffe2015batch` right after its first convolution: over a batch, it takes
+# each channel's mean out and divides by its deviation. Here is an untrained student; [its own chapter](../networks/student.ipynb)
 # builds it.
 
 # %%

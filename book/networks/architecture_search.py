@@ -82,9 +82,11 @@ print(cost(point))
 # ## Limits as constraints
 #
 # How many of these points may take part in the challenge at all? The cost of a network follows from its
-# sizes. A layer with $C$ inputs, $F$ filters of $k_m \times k_t$ and a picture of $B \times T$ has
+# sizes. A layer with $C_\text{in}$ inputs, $C_\text{out}$ filters of $k_f \times k_t$ and a picture of
+# $F \times T$ has
 #
-# $$ F \, (C k_m k_t + 1) \text{ parameters and } F \, C k_m k_t \, B T \text{ MACs,} $$
+# $$ C_\text{out} \, (C_\text{in} k_f k_t + 1) \text{ parameters and }
+#    C_\text{out} \, C_\text{in} k_f k_t \, F T \text{ MACs,} $$
 #
 # and its normalisation four numbers a filter. We draw points evenly and look.
 

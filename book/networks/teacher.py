@@ -405,7 +405,7 @@ table[columns].astype(float).round(3)
 # %% [markdown]
 # Where do they differ? We look scene by scene.
 
-# %% mystnb={"figure": {"name": "fig-one-vs-all", "caption": "Recall of each scene on the test clips of this run, with 95 % intervals over recordings, for the four systems."}, "image": {"alt": "For each of the ten scenes four dots with intervals, one for each system, close to each other in some scenes and apart in others."}}
+# %% mystnb={"figure": {"name": "fig-one-vs-all", "caption": "Recall of each scene on the test clips of this run, with 95 % intervals over locations, for the four systems."}, "image": {"alt": "For each of the ten scenes four dots with intervals, one for each system, close to each other in some scenes and apart in others."}}
 figure, ax = plt.subplots(figsize=(6.5, 5.6))
 colours = (plotting.MUTED, "#2a9d8f", plotting.ACCENT, plotting.INK)
 for i, (name, one) in enumerate(scores.items()):
@@ -419,9 +419,9 @@ ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, fontsize=8)
 plotting.show(figure)
 
 # %% [markdown]
-# Intervals that overlap do not settle a comparison. All four heard the same recordings: a hard
-# draw is hard for all. The *paired* bootstrap draws recordings, scores both systems on the same
-# draw, and looks at the difference. An interval that includes zero leaves the sign open.
+# Intervals that overlap do not settle a comparison. All four heard the same places: a hard one is
+# hard for all. So we take the difference of two systems place by place, and ask how it spreads. An
+# interval that includes zero leaves the sign open.
 
 # %% tags=["nbval-ignore-output"]
 pairs = [("student", "members, unfused"), ("student", "teacher, fused"),

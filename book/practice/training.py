@@ -27,8 +27,8 @@
 # **Data in**: the measurements of `benchmarks/training.py` and of
 # `benchmarks/distillation.py`; the log-mel features of the corpus, for one live
 # epoch. **Data out**: nothing.
-# **In the library**: `asclib.extras`, `asclib.keys`, `asclib.progress`, `asclib.runs.parallel`,
-# `asclib.store`, `asclib.training`.
+# **In the library**: `asclib.checked`, `asclib.checkpoint`, `asclib.extras`, `asclib.keys`,
+# `asclib.plan`, `asclib.progress`, `asclib.runs.parallel`, `asclib.store`, `asclib.training`.
 
 # %% tags=["parameters"]
 profile = "quick"

@@ -54,17 +54,8 @@ experiment = Experiment(profile, data_root, seed)
 #
 #     audio/<scene>-<city>-<location>-<segment>-<slice>-<device>.wav
 #
-# Here is the first row of the clip table. `Corpus.open` has checked the whole folder before it
-# answers: each name, each label, each file, and that no clip is in two splits.
-
-# %%
-corpus = experiment.corpus
-clip = corpus.clips.iloc[0]
-for field, value in clip.items():
-    print(f"{field:12}{value}")
-
-# %% [markdown]
-# Five words recur in this book.
+# `Corpus.open` has checked the whole folder before it answers: each name, each label, each file, and that
+# no clip is in two splits. Five words recur in this book.
 #
 # * A **clip** is one second of sound, 44,100 samples. It is what a network sees.
 # * A **recording** is a stretch of up to ten seconds. Its clips are its **slices**.
@@ -74,9 +65,13 @@ for field, value in clip.items():
 #   devices, `s1` to `s6` are simulated phones.
 # * **Parallel** clips are one event heard by several devices. They share the name of the recording.
 #
-# So clips come in families. How many independent things are behind a table of clips?
+# So clips come in families. Here is the first row of the clip table, and how many independent things are
+# behind it:
 
 # %%
+corpus = experiment.corpus
+for field, value in corpus.clips.iloc[0].items():
+    print(f"{field:12}{value}")
 units = {
     "clips": corpus.clips["identifier"],
     "recordings": corpus.clips["recording"],
@@ -87,14 +82,14 @@ units = {
 pd.DataFrame(units).groupby(corpus.clips["split"]).nunique()
 
 # %% [markdown]
-# Remember the third column. A thousand clips of two hundred locations are closer to two hundred
-# observations than to a thousand. That thought returns twice: in the intervals over test recordings,
-# which resample recordings and not clips, and in the last part of this chapter.
+# Remember the third row. A thousand clips of two hundred locations are closer to two hundred
+# observations than to a thousand. That thought returns twice: in the intervals of this book, which
+# count locations and not clips, and in the last part of this chapter.
 #
 # ## Counts
 #
-# Scenes should be about as frequent as each other, and cities too, or a network learns to bet. Devices
-# are not, and this is deliberate. Which scene, city and device does a network hear most, and is any
+# Scenes should be about as frequent as each other, and cities too, or a network does well by guessing
+# the frequent ones. Devices are not, and this is deliberate. Which scene, city and device does a network hear most, and is any
 # device new in the test?
 
 # %% mystnb={"figure": {"name": "fig-data-counts", "caption": "Left: clips of each device in the two splits. Right: locations of each scene in each city; beside each scene and city, its clips. Both splits together."}, "image": {"alt": "Stacked bars of clips for each recording device, beside a table of scenes against cities shaded by the number of locations."}}
@@ -115,8 +110,9 @@ plotting.show(fig)
 
 # %% [markdown]
 # In {numref}`fig-data-counts` device `a` dominates training, while the test gives every device the same
-# share. A system that only knows device `a` is found out. In the challenge, `s4`, `s5` and `s6`
-# are heard in the test alone.
+# share. A system that only knows device `a` is found out. `s4`, `s5` and `s6`
+# are heard in the test alone. The challenge's own evaluation set goes further: it adds another real
+# device, more simulated ones, and two cities that the development set lacks {cite}`dcase2023low`.
 #
 # The layout copies TAU Urban Acoustic Scenes 2022 Mobile {cite}`heittola2022tau`: 64 hours of
 # ten-second recordings from ten European cities {cite}`heittola2020acoustic`, cut into 230,350
@@ -174,31 +170,37 @@ for source, level in parts:
 room = soundscapes.room(place, soundscapes.SOUNDSCAPES["tram"], n)
 located = np.fft.irfft(np.fft.rfft(mix) * room, n)
 located /= np.sqrt(np.mean(located**2))
-heard = {
+captured = {
     d: recorders.capture(located, d, take, -26) / 2**15 for d in ("a", "s5")
 }
-print("samples of two seconds:", {d: len(x) for d, x in heard.items()})
+print("samples of two seconds:", {d: len(x) for d, x in captured.items()})
 
 # %% [markdown]
-# What does each step add? {numref}`fig-data-steps` shows the first second of each. For pictures to look at
+# What does each step add? Listen, and compare with {numref}`fig-data-steps`, the first second of each. (All
+# players of this book sound as its networks hear: nothing above 4 kHz.) For pictures to look at
 # we take more frames and fewer bands than the network will get;
 # [the next chapter](../input/features.ipynb) explains all its numbers. A neper is 8.7 dB.
 
-# %% mystnb={"figure": {"name": "fig-data-steps", "caption": "One second of a tram made by hand: the mixed sources, the same at its location, and through devices a and s5. Mel bands from 0 to 8 kHz."}, "image": {"alt": "Four spectrograms with the stepped horizontal lines of an inverter; in the last, of device s5, the upper bands are darker."}}
+# %% tags=["nbval-ignore-output"] mystnb={"figure": {"name": "fig-data-steps", "caption": "One second of a tram made by hand: the mixed sources, the same at its location, and through devices a and s5. Mel bands from 0 to 8 kHz."}, "image": {"alt": "Four spectrograms with the stepped horizontal lines of an inverter; in the last, of device s5, the upper bands are darker."}}
 picture = LogMel(16_000, n_fft=1024, hop=256, n_mels=48)
-steps = {
-    "sources": (mix, sources.RATE),
-    "location": (located, sources.RATE),
-    "device a": (heard["a"], 2 * sources.RATE),
-    "device s5": (heard["s5"], 2 * sources.RATE),
-}
+steps = {"sources": mix, "location": located,
+         "device a": captured["a"], "device s5": captured["s5"]}
 fig, axes = plt.subplots(2, 2, figsize=(7, 4.2))
-for ax, (name, (x, rate)) in zip(axes.flat, steps.items(), strict=True):
-    image = picture(torch.tensor(x[None, :rate]).float(), rate)[0, 0]
-    plotting.spectrogram(ax, image.numpy(), name, span=8)
+played = {}
+for ax, (name, x) in zip(axes.flat, steps.items(), strict=True):
+    rate = len(x) // 2  # they last two seconds
+    first = torch.tensor(x[None, :rate]).float()
+    image = picture(first, rate)[0, 0].numpy()
+    plotting.spectrogram(ax, image, name, 8, 8_000)
+    played[name] = resample(first, rate, 8_000)[0].numpy()
 plotting.show(fig)
+assert all(len(x) == 8_000 for x in played.values())
+plotting.players(played, 8_000)
 
 # %% [markdown]
+# The room blurs the bell and colours the rest; device a changes little; s5, a small simulated phone,
+# darkens all that is high.
+#
 # Scenes share their sources, as they do outside. Which sources would *not* give a scene away?
 
 # %% mystnb={"figure": {"name": "fig-data-sources", "caption": "How often each source is heard in a recording of each scene of the embedded corpus, in per cent."}, "image": {"alt": "A grid of sound sources against scenes; ventilation, talkers and footsteps are spread over many scenes, diesel or fountains over few."}}
@@ -221,35 +223,35 @@ plotting.show(fig)
 # from an airport, a mall, a station or a bus. Metro and tram differ in their motors and share their
 # rails.
 #
-# Now listen. These are clips of the corpus as it lies on the disk: two rail vehicles, a park and a
-# street.
+# Here are clips of the corpus as it lies on the disk: two rail vehicles, a park and a street. The
+# players below them have one clip of every scene, and the last of them is the last scene again, at another
+# place.
 
-# %% mystnb={"figure": {"name": "fig-data-scenes", "caption": "One second of four scenes, in the order of the players below. Mel bands from 0 to 8 kHz."}, "image": {"alt": "Four spectrograms: a metro with broad noise, a tram with horizontal lines, a park with short chirps, and a street with broad low noise."}}
+# %% tags=["nbval-ignore-output"] mystnb={"figure": {"name": "fig-data-scenes", "caption": "One second of four scenes, in the order of the players below. Mel bands from 0 to 8 kHz."}, "image": {"alt": "Four spectrograms: a metro with broad noise, a tram with horizontal lines, a park with short chirps, and a street with broad low noise."}}
 train = experiment.table("train")
 first = train.drop_duplicates("scene").set_index("scene")["filename"]
-wanted = ("metro", "tram", "park", "street_traffic")
-chosen = [scene for scene in wanted if scene in first.index]
-files = [read_audio(corpus.root / first[scene]) for scene in chosen]
-audible = resample(torch.tensor(np.stack(files)), 44_100, 16_000)
-sounds = dict(zip(chosen, audible[:, None], strict=True))
+first["another " + train["scene"].iloc[-1]] = train["filename"].iloc[-1]
+waves = np.stack([read_audio(corpus.root / name) for name in first])
+audible = resample(torch.tensor(waves), 44_100, 16_000)
+sounds = dict(zip(first.index, audible[:, None], strict=True))
+four = [s for s in ("metro", "tram", "park", "street_traffic") if s in sounds]
 fig, axes = plt.subplots(2, 2, figsize=(7, 4.2))
-for ax, (scene, x) in zip(axes.flat, sounds.items(), strict=False):
-    plotting.spectrogram(ax, picture(x, 16_000)[0, 0].numpy(), scene, span=8)
+for ax, scene in zip(axes.flat, four, strict=False):
+    image = picture(sounds[scene], 16_000)[0, 0].numpy()
+    plotting.spectrogram(ax, image, scene, 8, 8_000)
 plotting.show(fig)
-
-# %% tags=["nbval-ignore-output"]
-assert audible.shape == (len(chosen), 16_000)
-plotting.players({name: x[0].numpy() for name, x in sounds.items()}, 16_000)
+played = resample(audible, 16_000, 8_000).numpy()
+assert played.shape == (len(first), 8_000)
+plotting.players(dict(zip(first.index, played, strict=True)), 8_000)
 
 # %% [markdown]
 # ## Locations vary
 #
-# If all trams sounded alike, splitting by location would not matter. So: how much of what is
-# different between clips is the scene, and how much is the place?
-#
-# We take the training clips of the most frequent device, average each mel band over time, and split
-# the variance step by step: between scenes, between the locations of a scene, between the recordings
-# at a location, and within a recording.
+# If all trams sounded alike, splitting by location would not matter. They do not, as the last player has
+# shown. How much of what is different between clips is the scene, and how much is the place? Take the
+# training clips of the most frequent device, average each mel band over time, and compare clips in pairs: two of
+# one recording, two recordings at one location, two locations of one scene, two scenes. The typical
+# distance of a pair, in nepers a band, grows from level to level by what that level adds.
 
 # %%
 clips = experiment.clips("train")
@@ -257,21 +259,31 @@ main = train["device"].mode()[0]
 rows = (train["device"] == main).to_numpy()
 bands = pd.DataFrame(clips.x.numpy()[rows, 0].mean(2))
 table = train[rows].reset_index(drop=True)
-steps = {"scene": table["scene"], "location": table["scene"] + places(table)}
-steps |= {"recording": table["recording"], "within": table["identifier"]}
-explained, before = {}, 0.0
-for name, group in steps.items():
-    reached = bands.groupby(group).transform("mean").var(ddof=0).sum()
-    explained[name] = reached - before
-    before = reached
-shares = pd.Series(explained) / before
-print(f"variance of device {main}'s mean log-mel, in per cent")
-print((100 * shares).round(1).to_string())
+
+
+def pairs_within(group):
+    """How many pairs of clips share a group, and their squared distances."""
+    size, squares = group.value_counts(), (bands**2).sum(axis=1)
+    alike = bands.groupby(group).sum().pow(2).sum(axis=1)
+    apart = size * squares.groupby(group).sum() - alike
+    return [(size * (size - 1) / 2).sum(), apart.sum()]
+
+
+# %%
+levels = {"one recording": table["recording"],
+          "one location": table["scene"] + places(table),
+          "one scene": table["scene"], "two scenes": pd.Series(0, table.index)}
+within = pd.DataFrame({n: pairs_within(group) for n, group in levels.items()})
+alone = within.diff(axis=1).fillna(within)  # share this, and nothing finer
+squared = alone.loc[1] / alone.loc[0] / bands.shape[1]
+adds = squared.diff().fillna(squared) / squared["two scenes"]
+pd.DataFrame({"distance": squared**0.5, "adds": 100 * adds}).round(2)
 
 # %% [markdown]
-# Compare the first two numbers: the scene is what we are after, the location is in the way. (Where a
-# location has one recording only, the two cannot be told apart, and both count as location.)
-# {numref}`fig-data-locations` shows the same as curves.
+# `distance` is in nepers (root mean square over bands), `adds` in per cent of the squared distance of
+# two clips of different scenes. What the scene adds is what we are after, and it is a small part. In the
+# embedded corpus most comes in earlier: another recording at the same place has other events at another
+# level, and another place has another room. {numref}`fig-data-locations` shows the places as curves.
 
 # %% mystnb={"figure": {"name": "fig-data-locations", "caption": "Mean log-mel of up to four locations of two scenes, one line a location; the thick line is the scene's mean."}, "image": {"alt": "Two panels of curves that fall from low to high mel bands; within each panel the curves of different locations differ by several nepers."}}
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.6), sharey=True)
@@ -280,21 +292,34 @@ for ax, scene in zip(axes, ("tram", "public_square"), strict=True):
     by_place = own.groupby(places(table.loc[own.index])).mean().head(4)
     ax.plot(by_place.T, color=plotting.MUTED, lw=1)
     ax.plot(own.mean(), color=plotting.ACCENT, lw=2.5)
-    ax.set(title=scene.replace("_", " "), xlabel="mel band, 0 to 4 kHz")
+    ax.set_title(scene.replace("_", " "))
+    plotting.in_hertz(ax.xaxis)
 axes[0].set_ylabel("nepers")
 plotting.show(fig)
 
 # %% [markdown]
 # ## Devices colour the sound
 #
+# One and the same second, through every device that the test has of it:
+
+# %% tags=["nbval-ignore-output"]
+tested = experiment.table("test")
+event = tested["recording"] + "-" + tested["slice"].astype(str)
+most = event.map(event.value_counts()).to_numpy().argmax()
+parallel = tested[event == event.iloc[most]].set_index("device")["filename"]
+waves = np.stack([read_audio(corpus.root / name) for name in parallel])
+played = resample(torch.tensor(waves), 44_100, 8_000).numpy()
+assert len(played) == event.value_counts().max()
+named = dict(zip("device " + parallel.index, played, strict=True))
+plotting.players(named, 8_000)
+
+# %% [markdown]
 # Parallel clips let us see a device alone: the event, the room and the moment are the same, so the
 # difference to device `a` is the device. We subtract band by band and average, in decibels
 # (1 neper is 8.7 dB). What does each device do to a spectrum?
 
 # %%
-tested = experiment.table("test")
 decibels = experiment.clips("test").x[:, 0].mean(2).numpy() * 20 / np.log(10)
-event = tested["recording"] + "-" + tested["slice"].astype(str)
 index = pd.MultiIndex.from_arrays([tested["device"], event])
 levels = pd.DataFrame(decibels, index=index)
 known = [d for d in DEVICES[1:] if d in levels.index and "a" in levels.index]
@@ -303,30 +328,33 @@ summary = pd.DataFrame({d: x.mean() for d, x in colour.items()})
 print("parallel clips:", {d: len(x) for d, x in colour.items()})
 summary.agg(["mean", "min", "max"]).round(1)
 
-# %% mystnb={"figure": {"name": "fig-data-devices", "caption": "Mean level of each device relative to device a, over parallel test clips. Dashed: devices that are never in the training split."}, "image": {"alt": "Eight curves of level difference against mel band, falling steeply below the lowest bands and with peaks and dips that differ from device to device."}}
+# %% mystnb={"figure": {"name": "fig-data-devices", "caption": "Level of each device relative to device a, over parallel test clips: the mean, and shaded where the middle eight of ten clips lie. Dashed: devices that are never in the training split."}, "image": {"alt": "Eight curves of level difference against mel band, falling steeply below the lowest bands and with peaks and dips that differ from device to device."}}
 fig, ax = plt.subplots(figsize=(7, 3.4))
 for device, curve in summary.items():
     style = "--" if device in UNSEEN_DEVICES else "-"
     tint = plotting.DEVICE_COLOURS[device]
     ax.plot(curve, style, color=tint, label=device)
+    low, high = colour[device].quantile([0.1, 0.9]).to_numpy()
+    ax.fill_between(range(len(curve)), low, high, color=tint, alpha=0.15, lw=0)
 ax.axhline(0, color="black", lw=0.8)
-ax.set(xlabel="mel band, 0 to 4 kHz", ylabel="dB relative to a")
+ax.set_ylabel("dB relative to a")
+plotting.in_hertz(ax.xaxis)
 if known:
     ax.legend(ncols=4, title="device")
 plotting.show(fig)
 
 # %% [markdown]
-# Each curve of {numref}`fig-data-devices` is an average over clips, and its shape comes back in every
-# clip of the device. A network that learns "bright means park" on device `a` will meet a bright
+# The bands around the curves of {numref}`fig-data-devices` are narrow: what a device does, it does to
+# every clip alike. A network that learns "bright means park" on device `a` will meet a bright
 # device in the test, and may err.
 #
 # ## What leaks when one splits carelessly
 #
 # Training needs a validation split, to choose when to stop and which settings to keep. The obvious
-# way is to draw clips at random. `Corpus.leakage` lists what two sets of clips then share: the column
-# `clips` counts validation clips that have a relative on the other side. `one` and `other` count what
-# each side has, `shared` what both have; `parallel` are recordings heard through different devices on
-# the two sides.
+# way is to draw clips at random. `Corpus.leakage` lists what two sets of clips then share, a row for each kind of relative. The
+# columns count how many of the kind the clips to fit on have, how many the clips to validate on have,
+# how many are on both sides, and how many validation clips therefore have a relative to learn from.
+# `parallel` are recordings heard through different devices on the two sides.
 
 # %%
 generator = np.random.default_rng(seed)
@@ -337,14 +365,17 @@ tables = {
     "random 30 % of the clips": corpus.leakage(kept, held_out),
     "the library's fit and validation": corpus.leakage("fit", "validation"),
 }
-pd.concat(tables)
+pd.concat(tables).set_axis(
+    ["to fit on", "to validate on", "on both sides", "clips with a relative"],
+    axis=1)
 
 # %% [markdown]
 # In a random split nearly every validation clip has a sibling in training: another slice of its
 # recording, the same event through another device, or at least the same location. The library cuts the
 # training split into `fit`, to learn from, and `validation`, about a fifth of the recordings of each
 # scene; it moves whole locations, with all their devices. The test shares no location with training
-# either. So validating by location asks the test's own question.
+# either. So validating by location asks the test's question about *places*. It does not ask the one
+# about *devices*: no validation clip comes from a device that training lacks.
 #
 # Does it matter? We measure it, with the simplest classifier there is: logistic regression on the
 # mean and the standard deviation of each mel band, 280 numbers a clip.
@@ -520,61 +551,61 @@ plotting.show(fig)
 # ## Is the embedded corpus as hard as intended?
 #
 # Four targets were set for it, so that it would be neither a toy nor hopeless; the third is measured
-# on two systems. The table compares them with what was measured on its test split at study size. `met`
-# looks at the estimate; the interval says how far other test recordings might move it. The networks are
-# those of [the scoreboard](../challenges/scoreboard.ipynb).
+# on two systems. The table compares them with what was measured on its test split at study size. A
+# target is met where all of the interval lies within it, and missed where none does; else the answer is
+# open. The logistic regression is the one that validation by location would choose, with its interval
+# over draws of the split. The networks are those of [the scoreboard](../challenges/scoreboard.ipynb).
 
 # %%
 board = store.results("scoreboard")
-
-
-def pooled(system, group="overall"):
-    rows = board["pooled"] | {"logistic": data["classifier"]}
-    row = next(row for row in rows[system] if row["group"] == group)
-    return [100 * row[key] for key in interval]
-
-
-interval = ("accuracy", "accuracy_low", "accuracy_high")
-lift = next(
+ends = ["accuracy", "accuracy_low", "accuracy_high"]
+rows = {"TMSIC": board["pooled"]["student"][0],
+        "TMSIC, a over unseen": board["device_gaps"]["student"],
+        "logistic regression, a over unseen": data["unseen_gap"]}
+rows["teacher over student"] = next(
     row for row in board["differences"]
-    if (row["system"], row["base"]) == ("teacher", "student")
-)
-lift = [100 * lift[key] for key in interval]
-classifier, network = pooled("logistic"), pooled("student")
-print("clips of the classifier:", data["clips"])
-print("clips of the networks:  ", board["clips"])
+    if (row["system"], row["base"]) == ("teacher", "student"))
+measured = 100 * pd.DataFrame(rows).T[ends].astype(float)
+by_place = leak[leak["split"] == "location"].set_index("strength")["test"]
+tuned = by_place[curves.loc["location"]["validation"].idxmax()]
+half = stats.t.ppf(0.975, draws - 1) * tuned.std() / draws**0.5
+interval = tuned.mean() + half * np.array([0, -1, 1])
+measured.loc["logistic regression"] = interval
 
 # %%
-unseen = [100 * board["device_gaps"]["student"][key] for key in interval]
-gap = [100 * data["unseen_gap"][key] for key in interval]
-targets = {
-    "logistic regression, 30 to 60 %": (classifier, 30 <= classifier[0] <= 60),
-    "TMSIC, 60 to 80 %": (network, 60 <= network[0] <= 80),
-    "TMSIC: a over unseen, 3 points": (unseen, unseen[0] >= 3),
-    "logistic: a over unseen, 3 points": (gap, gap[0] >= 3),
-    "teacher over student, above 0": (lift, lift[0] > 0),
-}
-table = pd.DataFrame(
-    [[*values, "yes" if met else "no"] for values, met in targets.values()],
-    index=list(targets), columns=["measured", "low", "high", "met"])
-glue("met", int((table["met"] == "yes").sum()))
+targets = {"logistic regression": (30, 60), "TMSIC": (60, 80),
+           "TMSIC, a over unseen": (3, np.inf),
+           "logistic regression, a over unseen": (3, np.inf),
+           "teacher over student": (0, np.inf)}
+table = measured.loc[list(targets)].round(1)
+least, most = np.array(list(targets.values())).T
+low, high = table["accuracy_low"], table["accuracy_high"]
+verdicts = [(low >= least) & (high <= most), (high < least) | (low > most)]
+table["met"] = np.select(verdicts, ["yes", "no"], "open")
+for word in ("yes", "no", "open"):
+    glue(f"met_{word}", int((table["met"] == word).sum()))
 glue("asked", len(table))
-table.round(1)
+glue("lead", float(table["accuracy"].iloc[1] - table["accuracy"].iloc[0]))
+table
 
 # %% [markdown]
-# {glue:text}`met` of {glue:text}`asked` rows are met. Where one is not, the corpus is harder or easier than
-# intended, and the row says by how much. How much of the last row is owed to ten networks, and how much to
-# their longer training and their augmentation, is a question for [the teacher](../networks/teacher.ipynb).
+# Of {glue:text}`asked` targets {glue:text}`met_yes` are met, {glue:text}`met_no` missed, and
+# {glue:text}`met_open` open. The corpus is nearly a linear problem: TMSIC is only
+# {glue:text}`lead:.0f` points above a well-chosen logistic regression on band levels. How much of the last
+# row is owed to ten networks, and how much to their longer training and their augmentation, is a
+# question for [the teacher](../networks/teacher.ipynb).
 #
 # ## Takeaways
 # * A clip is a second, cut from a recording, made at a location, through a device. The file name says
 #   all four, and parallel devices share the recording.
 # * Device `a` makes up most of training; the test gives each device the same share and adds three
 #   that training lacks. Here and in TAU.
-# * The embedded corpus is synthetic: sources, a room, a device. Locations vary within a scene, and
-#   each device colours every clip in its own way.
-# * Validate by location. A random split of clips promises accuracy it cannot keep, and may choose
-#   other settings than an honest one.
+# * The embedded corpus is synthetic: sources, a room, a device. Recordings and locations of one scene
+#   differ more from each other than one scene adds to another, and a device colours all its clips alike.
+# * Validate by location. Split as published, validation promised {glue:text}`published_gap:.0f` points
+#   more than the test gave; split by location, {glue:text}`location_gap:+.1f`. It still says nothing
+#   about devices that training lacks.
+# * The corpus is nearly linear: the student leads a logistic regression by {glue:text}`lead:.0f` points.
 #
 # ## Exercises
 # **1.** `tram-lyon-904-0-1-a` and `tram-lyon-904-0-2-s1` are two clips. What do they share? May one

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from asclib import checked
 from asclib.challenge.task import DEVICES, SCENES, SEEN_DEVICES
 
 CITIES = (
@@ -28,11 +29,19 @@ SUBSETS = (5, 10, 25, 50, 100)  # percent of the training split, 2024 challenge
 
 @dataclass(frozen=True)
 class CorpusSize:
-    """How many clips the embedded corpus holds in its training and test splits, and its seed."""
+    """How many clips the embedded corpus holds in its training and test splits, and its seed.
+
+    Raises: ValueError naming a value that is no whole number.
+    """
 
     train: int
     test: int
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("train", 1), ("test", 1), ("seed", 0)):
+            value = checked.whole_number(name, getattr(self, name), least)
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,14 @@ import torch.nn.functional as F
 from scipy.special import hyp0f1
 from torch import Tensor
 
-from asclib.distillation.losses.relations import at_least
-from asclib.distillation.losses.response import divergence, response
+from asclib.distillation.losses.relations import vectors
+from asclib.distillation.losses.response import (
+    divergence,
+    full_precision,
+    one_label_each,
+    response,
+    same_logits,
+)
 
 # ---- logits, beyond Hinton -------------------------------------------------------------------
 
@@ -35,11 +41,14 @@ def decoupled(
     Returns: scalar, mean over the batch. From logarithms throughout, so it stays finite for
     saturated logits. With two classes the second part is zero.
     """
-    student_pair, student_rest = _decouple(student / temperature, labels)
-    teacher_pair, teacher_rest = _decouple(teacher / temperature, labels)
-    target = divergence(student_pair, teacher_pair)
-    rest = divergence(student_rest, teacher_rest)
-    return temperature**2 * (alpha * target + beta * rest)
+    same_logits(student, teacher, temperature)
+    one_label_each(labels, student)
+    with full_precision(student, teacher) as (s, t):
+        student_pair, student_rest = _decouple(s / temperature, labels)
+        teacher_pair, teacher_rest = _decouple(t / temperature, labels)
+        target = divergence(student_pair, teacher_pair)
+        rest = divergence(student_rest, teacher_rest)
+        return temperature**2 * (alpha * target + beta * rest)
 
 
 def _decouple(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +70,9 @@ def standardised(student: Tensor, teacher: Tensor, temperature: float = 2.0) -> 
     authors' program. As there, the deviation is that of a sample (over classes − 1) and T² stands
     in front; 1e-7 is a floor under the deviation here, and added to it there.
     """
-    return response(_standard(student), _standard(teacher), temperature)
+    same_logits(student, teacher, temperature)
+    with full_precision(student, teacher) as (s, t):
+        return response(_standard(s), _standard(t), temperature)
 
 
 def _standard(logits: Tensor) -> Tensor:
@@ -87,9 +98,11 @@ def dist(
     Returns: scalar; the means over clips and over classes. T² is in the authors' program, not in
     their paper. Where an answer does not vary, its correlation counts as zero.
     """
-    s, t = ((x / temperature).softmax(1) for x in (student, teacher))
-    inter, intra = 1 - _pearson(s, t).mean(), 1 - _pearson(s.T, t.T).mean()
-    return temperature**2 * (beta * inter + gamma * intra)
+    same_logits(student, teacher, temperature)
+    with full_precision(student, teacher) as both:
+        s, t = ((x / temperature).softmax(1) for x in both)
+        inter, intra = 1 - _pearson(s, t).mean(), 1 - _pearson(s.T, t.T).mean()
+        return temperature**2 * (beta * inter + gamma * intra)
 
 
 def _pearson(a: Tensor, b: Tensor) -> Tensor:
@@ -121,13 +134,20 @@ def contrastive(
     Returns: scalar, the sum of both directions, mean over the batch. Differs from the program: it
     keeps a memory of the views of all clips and draws 16,384 of them, and its temperature is 0.07.
     """
-    at_least(2, student, teacher)
-    cosines = F.normalize(student, dim=1) @ F.normalize(teacher, dim=1).T
-    other = labels[:, None] != labels[None, :]
-    others = other.sum(1).clamp(min=1).to(cosines).log()
-    scores = cosines / temperature - chance(student.shape[1], temperature)
-    ours, theirs = (_told_apart(way - others[:, None], other) for way in (scores, scores.T))
-    return ours + theirs
+    vectors(2, student, teacher)
+    one_label_each(labels, student)
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student embedding {tuple(student.shape)} and teacher embedding "
+            f"{tuple(teacher.shape)} differ in size: put a learnt projection behind each"
+        )
+    with full_precision(student, teacher) as (s, t):
+        cosines = F.normalize(s, dim=1) @ F.normalize(t, dim=1).T
+        other = labels[:, None] != labels[None, :]
+        others = other.sum(1).clamp(min=1).to(cosines).log()
+        scores = cosines / temperature - chance(student.shape[1], temperature)
+        ours, theirs = (_told_apart(way - others[:, None], other) for way in (scores, scores.T))
+        return ours + theirs
 
 
 def _told_apart(odds: Tensor, other: Tensor) -> Tensor:

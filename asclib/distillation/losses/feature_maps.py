@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asclib.distillation.losses.relations import at_least
+from asclib.distillation.losses.response import full_precision
 
 # ---- feature maps ----------------------------------------------------------------------------
 
@@ -30,7 +31,8 @@ def hint(student: Tensor, teacher: Tensor) -> Tensor:
             f"student map {tuple(student.shape)} and teacher map {tuple(teacher.shape)}: bring the "
             "student's channels to the teacher's with a 1x1 convolution, its size by pooling"
         )
-    return F.mse_loss(student, teacher)
+    with full_precision(student, teacher) as (s, t):
+        return F.mse_loss(s, t)
 
 
 def attention(student: Tensor, teacher: Tensor) -> Tensor:
@@ -44,9 +46,15 @@ def attention(student: Tensor, teacher: Tensor) -> Tensor:
     the difference (eq. 2) and sums over layers.
     """
     at_least(1, student, teacher)
+    if student.ndim != 4 or teacher.ndim != 4:
+        raise ValueError(
+            f"student map {tuple(student.shape)} and teacher map {tuple(teacher.shape)}: give maps "
+            "(batch, channels, mels, frames)"
+        )
     mels, frames = teacher.shape[-2:]
-    student = F.adaptive_avg_pool2d(student, (mels, frames))
-    return F.mse_loss(_attention(student), _attention(teacher))
+    with full_precision(student, teacher) as (s, t):
+        s = F.adaptive_avg_pool2d(s, (mels, frames))
+        return F.mse_loss(_attention(s), _attention(t))
 
 
 def _attention(x: Tensor) -> Tensor:
@@ -61,7 +69,8 @@ def similarity(student: Tensor, teacher: Tensor) -> Tensor:
     its rows has unit length.
     """
     at_least(1, student, teacher)
-    return F.mse_loss(_similarities(student), _similarities(teacher))
+    with full_precision(student, teacher) as (s, t):
+        return F.mse_loss(_similarities(s), _similarities(t))
 
 
 def _similarities(x: Tensor) -> Tensor:
@@ -86,15 +95,22 @@ def margin(student: Tensor, teacher: Tensor, margin: Tensor | float = 0.0) -> Te
             f"student map {tuple(student.shape)} and teacher map {tuple(teacher.shape)} differ: "
             "bring the student's channels to the teacher's with a 1x1 convolution"
         )
-    with torch.no_grad():
-        target = torch.maximum(teacher, torch.as_tensor(margin).to(teacher))
-        # Where nothing is asked, the student is its own target: the lower of the two. Beside a
-        # positive target it is set far above. `torch.where` says the same, slower; and the maps
-        # have ten times the student's channels, so they are not written to new memory each time.
-        far_above = target.relu()
-        torch.add(student, far_above, alpha=torch.finfo(target.dtype).max, out=far_above)
-        torch.minimum(target, far_above, out=target)
-    return F.mse_loss(student, target, reduction="sum") / len(student)
+    margin = torch.as_tensor(margin)
+    if margin.ndim and margin.shape != (student.shape[1], 1, 1):
+        raise ValueError(
+            f"a margin of shape {tuple(margin.shape)} for {student.shape[1]} channels: give a "
+            "number, or (channels, 1, 1)"
+        )
+    with full_precision(student, teacher) as (s, t):
+        with torch.no_grad():
+            target = torch.maximum(t, margin.to(t))
+            # Where nothing is asked, the student is its own target: the lower of the two. Beside a
+            # positive target it is set far above. `torch.where` says the same, slower; and the maps
+            # have ten times the student's channels, so not each step is written to new memory.
+            far_above = target.relu()
+            torch.add(s, far_above, alpha=torch.finfo(target.dtype).max, out=far_above)
+            torch.minimum(target, far_above, out=target)
+        return F.mse_loss(s, target, reduction="sum") / len(s)
 
 
 def negative_mean(maps: Tensor) -> Tensor:

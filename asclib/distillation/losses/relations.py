@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asclib.distillation.losses.response import response
+from asclib.distillation.losses.response import full_precision, response
 
 
 def relational_distance(student: Tensor, teacher: Tensor, *, diagonal: bool = False) -> Tensor:
@@ -21,12 +21,11 @@ def relational_distance(student: Tensor, teacher: Tensor, *, diagonal: bool = Fa
     value is then (B−1)/B of ours.
     Raises: ValueError when fewer than two rows are given.
     """
-    at_least(2, student, teacher)
+    vectors(2, student, teacher)
     batch = len(student)
-    huber = F.smooth_l1_loss(
-        _relative_distances(student), _relative_distances(teacher), reduction="sum"
-    )
-    return huber / (batch**2 if diagonal else batch * (batch - 1))
+    with full_precision(student, teacher) as (s, t):
+        huber = F.smooth_l1_loss(_relative_distances(s), _relative_distances(t), reduction="sum")
+        return huber / (batch**2 if diagonal else batch * (batch - 1))
 
 
 def relational_angle(student: Tensor, teacher: Tensor, *, diagonal: bool = False) -> Tensor:
@@ -37,10 +36,11 @@ def relational_angle(student: Tensor, teacher: Tensor, *, diagonal: bool = False
     B³ entries, as the reference programs do: the value is then (B−1)(B−2)/B² of ours.
     Raises: ValueError when fewer than three rows are given.
     """
-    at_least(3, student, teacher)
+    vectors(3, student, teacher)
     batch = len(student)
-    huber = F.smooth_l1_loss(_angles(student), _angles(teacher), reduction="sum")
-    return huber / (batch**3 if diagonal else batch * (batch - 1) * (batch - 2))
+    with full_precision(student, teacher) as (s, t):
+        huber = F.smooth_l1_loss(_angles(s), _angles(t), reduction="sum")
+        return huber / (batch**3 if diagonal else batch * (batch - 1) * (batch - 2))
 
 
 def relational(student: Tensor, teacher: Tensor, *, diagonal: bool = False) -> Tensor:
@@ -51,10 +51,13 @@ def relational(student: Tensor, teacher: Tensor, *, diagonal: bool = False) -> T
     (`relational_on_probabilities`), and from Park et al., who compare embeddings
     (`relational_embedding`).
 
-    Args: student, teacher (batch, classes) logits. Returns and raises as `relational_angle`.
+    Args: student, teacher (batch, classes) logits. Returns and raises as `relational_angle`, and
+    ValueError for a single class, whose centred logits are all zero.
     """
-    student, teacher = (x - x.mean(1, keepdim=True) for x in (student, teacher))
-    return _distance_and_angle(student, teacher, diagonal=diagonal)
+    several_classes(student, teacher)
+    with full_precision(student, teacher) as both:
+        s, t = (x - x.mean(1, keepdim=True) for x in both)
+        return _distance_and_angle(s, t, diagonal=diagonal)
 
 
 def relational_embedding(
@@ -84,9 +87,9 @@ def unit_probabilities(logits: Tensor) -> Tensor:
 
 def relational_on_probabilities(student: Tensor, teacher: Tensor) -> Tensor:
     """The published form: distance plus angle of L2-normalised softmax outputs, all entries."""
-    return _distance_and_angle(
-        unit_probabilities(student), unit_probabilities(teacher), diagonal=True
-    )
+    several_classes(student, teacher)
+    with full_precision(student, teacher) as (s, t):
+        return _distance_and_angle(unit_probabilities(s), unit_probabilities(t), diagonal=True)
 
 
 def relational_and_response(
@@ -101,6 +104,26 @@ def at_least(rows: int, student: Tensor, teacher: Tensor) -> None:
         raise ValueError(
             f"{len(student)} student rows and {len(teacher)} teacher rows: this loss compares "
             f"the same clips, {rows} at the least"
+        )
+
+
+def vectors(rows: int, student: Tensor, teacher: Tensor) -> None:
+    """Raises: ValueError unless both are (batch, d) of the same clips, so many at the least."""
+    at_least(rows, student, teacher)
+    if student.ndim != 2 or teacher.ndim != 2:
+        raise ValueError(
+            f"student output {tuple(student.shape)} and teacher output {tuple(teacher.shape)}: "
+            "this loss compares vectors, (batch, d)"
+        )
+
+
+def several_classes(student: Tensor, teacher: Tensor) -> None:
+    """Raises: ValueError for a single class: a softmax tells nothing of it."""
+    vectors(1, student, teacher)
+    if min(student.shape[1], teacher.shape[1]) < 2:
+        raise ValueError(
+            f"student logits {tuple(student.shape)} and teacher logits {tuple(teacher.shape)}: "
+            "give those of two classes or more"
         )
 
 

@@ -1,0 +1,82 @@
+"""What the study of firmware counts, and what its committed figures must hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from asclib.complexity import complexity
+from asclib.networks import TMSIC
+from asclib.store import results
+from studies import firmware
+
+FLASH, RAM = 256 * 1024, 128 * 1024  # bytes of the chip
+
+
+@pytest.fixture(scope="module")
+def found() -> dict:
+    return results("firmware")
+
+
+def test_the_programs_on_record_fit_the_chip_and_their_parts_add_up(found):
+    assert len(found["programs"]) == 4
+    for row in found["programs"]:
+        assert row["flash"]["all"] < FLASH and row["ram"]["all"] + 4096 < RAM
+        for memory in ("flash", "ram"):
+            parts = dict(row[memory])
+            assert parts.pop("all") == sum(parts.values()) and min(parts.values()) > 0
+        layers = sum(layer["instructions"] for layer in found["layers"])
+        assert row["instructions"]["model"] == pytest.approx(layers, rel=0.01)
+        assert row["ram"]["arena"] == found["file"]["arena"]
+
+
+def test_all_answers_on_record_are_the_interpreter_s(found):
+    for row in found["equal"]:
+        assert row["equal"] == row["clips"] >= (300 if row["where"] == "host" else 50)
+
+
+def test_scenes_on_record_are_python_s_but_for_near_ties(found):
+    for row in found["agreement"]:
+        if row["front_end"] == "exact":
+            assert row["same_scene_by_front_end"] >= 0.995 * row["clips"]
+            assert row["same_scene"] + row["near_ties"] >= 0.995 * row["clips"]
+    assert {row["corpus"] for row in found["agreement"]} >= {
+        "embedded",
+        "embedded, seed 5",
+        "real recordings",
+    }
+
+
+def test_layers_on_record_add_up_to_the_student(found):
+    assert sum(row["macs"] for row in found["layers"]) == found["file"]["macs"]
+    convolutions = [row["macs"] for row in found["layers"] if row["layer"].startswith("conv")]
+    assert sum(convolutions) == complexity(TMSIC()).macs - 16 * 256 - 256 * 10
+
+
+def test_separable_layers_take_the_place_of_three_convolutions(found):
+    macs = {row["layer"]: row["macs"] for row in found["separable"]}
+    assert macs["conv2 filters"] == 140 * 8 * 20 * 21 and macs["conv2 mixes"] == 140 * 8 * 20 * 28
+    counted = complexity(firmware.separable())
+    parts = [n for name, n in macs.items() if not name.startswith("norm")]
+    assert counted.macs == sum(parts)
+
+
+def test_symbols_belong_to_the_layers_they_are_named_after():
+    flash = {
+        "layer_3": 10,
+        "layer_3.constprop.0": 5,
+        "weights_3": 100,
+        "channels_3": 20,
+        "constant_12_0": 7,
+        "frontend_int16": 50,
+        "WEIGHTS": 60,
+    }
+    assert firmware.by_layer(flash) == {3: 135, 12: 7}
+    tables = [name for name in flash if firmware.TABLES.match(name)]
+    assert tables == ["WEIGHTS"]
+
+
+def test_samples_are_rounded_and_clipped_to_int16():
+    sound = np.array([0.0, 1.0, -1.0, 0.6 / 32768, -2.0])
+    assert firmware.as_int16(sound).tolist() == [0, 32767, -32768, 1, -32768]
+    assert firmware.at_rate([np.zeros(44_100, np.int16)], 48_000).shape == (1, 48_000)
