@@ -9,7 +9,7 @@
 # %% [markdown]
 # # On the chip
 #
-# The limits of the challenge are modelled on a Cortex-M4: 256 kB of flash, 128 kB of RAM, no operating system.
+# The limits of the challenge are modelled on a Cortex-M4. We take one with 256 kB of flash, 128 kB of RAM, no operating system.
 # So far we have counted, and believed that what is small enough on paper is small enough there. In this
 # chapter the student goes there, with its ears: samples in, a scene out.
 #
@@ -161,10 +161,10 @@ show(fig)
 
 # %% [markdown]
 # Three things keep it low. A normalisation writes where it reads, and needs no second box. Boxes over
-# different operators use the same bytes. And where two boxes overlap, a convolution overruns its own input: it goes
-# down the picture row by row, and when it writes a row, the upper rows of its input are read already.
+# different operators use the same bytes. And where two boxes overlap, a convolution or a pooling overruns its own
+# input: it goes down the picture row by row, and when it writes a row, the upper rows of its input are read already.
 #
-# The book has told three figures of this memory so far, and here is a fourth:
+# Here are four figures for this memory. The third is new:
 
 # %%
 dynamic = complexity_of_file(exported(net, "dynamic_range"))
@@ -238,7 +238,7 @@ glue("conv2_share", 100 * counted["conv2"] / sum(counted.values()))
 # %% [markdown]
 # With the cheap front end the program takes {glue:text}`cheap_ram:.0f` KiB of RAM and
 # {glue:text}`cheap_flash:.0f` KiB of flash, with the exact one {glue:text}`exact_ram:.0f` and
-# {glue:text}`exact_flash:.0f`. Both fit.
+# {glue:text}`exact_flash:.0f`. Both fit, as long as an answer comes within half a second.
 #
 # The largest part of the RAM is neither the network nor the spectrum: it is sound that waits. Samples take
 # {glue:text}`samples_share:.0f` % of it, the arena {glue:text}`arena_share:.0f` %. The stack, at its deepest, took
@@ -390,9 +390,9 @@ glue("fresh_clips", int(fresh["clips"].iloc[0]))
 
 # %% [markdown]
 # With the exact front end the whole path names {glue:text}`exact_same_scene:.1f` % of
-# {glue:text}`exact_clips` clips as Python does. All the others are near ties: Python's own first scene is at most two
+# {glue:text}`exact_clips` clips as Python does (those of one corpus were heard at two rates, and count twice). All the others are near ties: Python's own first scene is at most two
 # steps of int8 ahead of the program's. Nearly always LiteRT's roundings decide those, and not the ears: with the same
-# network behind them, both front ends agree on {glue:text}`exact_same_scene_by_front_end:.2f` %.
+# network behind them, LogMel and the exact front end agree on {glue:text}`exact_same_scene_by_front_end:.2f` %.
 #
 # The cheap front end agrees with Python on {glue:text}`cheap_same_scene:.1f` %, and its other clips are near ties
 # as well. Its taps were chosen on the embedded corpus, so what counts is another rendering, of {glue:text}`fresh_clips` clips: there the share
@@ -432,23 +432,25 @@ glue("floor_front", cheap["instructions"]["front end"] / 120e3)
 # Cortex-M4 at 120 MHz a clip would take from {glue:text}`ms_low:.0f` to {glue:text}`ms_high:.0f` ms and from
 # {glue:text}`mj_low:.0f` to {glue:text}`mj_high:.0f` mJ.
 #
-# Between the ends lies nothing but software: the same processor at the same clock, with two libraries. An engine
-# that nobody has put on a board, such as ours, cannot be placed between them. Nor does this hold the
+# Between the two times lies mostly software: the same kind of processor at the same clock, with two libraries.
+# The energies differ more than the times, so the boards' supplies play a part. An engine that nobody has put on a board, such as ours, cannot be placed between them. Nor does this hold the
 # front end, whose instructions are floats: {glue:text}`cheap_share:.0f` % of the network's number, or more.
 #
 # Our own count gives a floor. A Cortex-M4 does one instruction a cycle at the most, so at 120 MHz the network
-# takes at least {glue:text}`floor:.0f` ms, and the cheap front end {glue:text}`floor_front:.0f` more.
+# takes at least {glue:text}`floor:.0f` ms, and the cheap front end {glue:text}`floor_front:.0f` more. At the fast end of
+# the estimates, half a second of waiting samples suffices. At the slow end it does not, and a whole second of them
+# would no longer fit.
 #
 # ## Takeaways
-# * The student runs on a Cortex-M4, ears and all, in {glue:text}`cheap_ram:.0f` KiB of RAM and
+# * The student runs on an emulated Cortex-M4, ears and all, in {glue:text}`cheap_ram:.0f` KiB of RAM and
 #   {glue:text}`cheap_flash:.0f` KiB of flash; sound that waits takes more RAM than the network.
 # * The arena is a third smaller than input and output of the largest layer, since a convolution can overrun
 #   its own input. An interpreter that keeps to the file needs nearly twice as much.
 # * Dynamic range needs four bytes an activation, and cannot go there.
 # * The convolutions take {glue:text}`per_mac:.2f` instructions a MAC, separable filters about
-#   {glue:text}`filters_per_mac:.0f`: twelve times fewer MACs are {glue:text}`conv2_instructions:.1f` times fewer
+#   {glue:text}`filters_per_mac:.0f` in our engine, which has no fast kernel for them: twelve times fewer MACs are {glue:text}`conv2_instructions:.1f` times fewer
 #   instructions, and for the last convolution more of them.
-# * The front end costs half of the network again at the least, and no rule counts it.
+# * Even the cheap front end costs half of the network again, and no rule counts it.
 # * All logits equal TFLM's. Scenes differ from Python's on a PC only where two are nearly tied, also with the
 #   cheap front end.
 # * A clip would take {glue:text}`ms_low:.0f` to {glue:text}`ms_high:.0f` ms and {glue:text}`mj_low:.0f` to

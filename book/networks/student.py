@@ -509,8 +509,9 @@ plotting.confusion(right, score.confusion)
 plotting.show(figure)
 
 # %% [markdown]
-# An interval of no width, at 0 or 100 %, is no certainty: where a scene was missed at all its
-# locations, or hit at all, there is no spread from which to tell how another would do.
+# The intervals of single scenes are wide, since a scene has few test locations. Read no ranking of scenes
+# from them. And should one have no width, at 0 or 100 %, that is no certainty either: where all locations
+# of a scene agree, there is no spread from which to tell how another would do.
 #
 # ## What does it look at?
 #
@@ -532,9 +533,9 @@ for ax, (name, picture) in zip(axes, pictures, strict=True):
 plotting.show(figure)
 
 # %% [markdown]
-# The first maps still show the picture, sharper or blurred, and level against level. From conv3 on a map
-# is a few stripes: bands that are loud all through the second. What happens within the second is nearly
-# gone before the average.
+# The first maps still show the picture, sharper or blurred. By conv3 most of a map is dark and a few bands
+# remain; some light only a part of the second. Upright bars at the rim are no sound: there the zeros of
+# the padding meet the clip. Two columns of time are left before the average.
 #
 # The dense layer turns a clip into 256 numbers, its *embedding*. The head is linear, so scenes it
 # tells apart lie apart in this space. We look at it through its two directions of largest
@@ -558,9 +559,9 @@ for ax, (column, palette) in zip(axes, colours.items(), strict=True):
 plotting.show(figure)
 
 # %% [markdown]
-# By scene, plainly: each scene has a region, and within it the devices are mixed. So what costs points on
-# unseen devices is not that the network sees devices instead of scenes. It is that a device pushes
-# clips over the borders between scenes.
+# More by scene than by device. Vehicles and traffic have regions of their own, several other scenes
+# overlap, and the devices are mixed throughout. Two components are only a part of the variance: why
+# unseen devices cost points, they cannot say.
 
 # %% [markdown]
 # ## Several seeds
@@ -610,7 +611,7 @@ runs.set_index("seed")[columns].astype(float).round(3)
 # * A ReLU before BN forbids folding in general; where the scale is positive and the shift is not,
 #   a channel can be folded all the same.
 # * The loop is short; the validation split by location decides which epoch is kept. In a
-#   short run BN's averages lag behind: the weights are good and the answers are not.
+#   short run BN's averages lag behind: the same weights answer better with averages measured anew.
 # * A score has two doubts, the seed's and the test set's: on one and the same test set, seeds alone moved
 #   it from {glue:text}`student_seed_low:.1f` to {glue:text}`student_seed_high:.1f` %.
 #

@@ -55,7 +55,8 @@ corpus = experiment.corpus
 # %% [markdown]
 # ## Listen first
 #
-# Where was this second recorded?
+# Which scene is this second? (Without data of your own, a program has rendered
+# it; more of that below.)
 
 # %% tags=["nbval-ignore-output"]
 log_mel = LogMel.tmsic()
@@ -113,9 +114,9 @@ print(f"{corpus.clips['scene'].nunique()} scenes")
 counts
 
 # %% [markdown]
-# Columns are recording devices. Device *a* is a good binaural recorder,
-# *b* and *c* are consumer devices, and *s1* to *s6* are simulated from
-# recordings of *a*. Most training clips come from *a*. **Devices *s4*, *s5*
+# Columns are recording devices. In TAU, device *a* is a good binaural
+# recorder, *b* and *c* are consumer devices, and *s1* to *s6* are simulated
+# from recordings of *a*; the embedded corpus imitates all nine by filters. Most training clips come from *a*. **Devices *s4*, *s5*
 # and *s6* are unseen**: they have no training clips, only test clips, as a
 # phone would that was not on the market when you trained.
 #
@@ -172,7 +173,8 @@ fig.supxlabel("frame", fontsize=9)
 show(fig)
 
 # %% [markdown]
-# Some do, some hardly. A metro and a tram both rumble on rails.
+# Some do, by short bright patches or by lines that last; others are hard to
+# tell apart.
 #
 # The second difficulty is the device. The figure takes one recording of the
 # test split that several devices heard, and averages each device's picture
@@ -259,11 +261,11 @@ for measured in (0.165, 0.390):  # seconds, of a ResNet at 120 MHz
 print(f"{LIMITS[2023].bytes / FLASH:.0%} of the flash for 128 kB of weights")
 
 # %% [markdown]
-# The ideal, two MACs a tick, would leave four fifths of the second free. What
-# has been measured is some three to eight times slower: at 80 MHz the student
+# The limit leaves 2.67 ticks for a MAC. Measured were 1.6 with one library,
+# which fits, and 3.7 with the other, which does not: at 80 MHz the student
 # would take from half a second to more than a whole one. This is an estimate
 # by MACs alone, from another network on another board, but it says that the
-# limit is no idle one, and that the kernels decide.
+# limit is no idle one, and that the inner loops of a library decide.
 #
 # Memory is the other half. Weights lie in flash. RAM must hold the sound
 # while it arrives, and the intermediate results of the network, its
@@ -287,8 +289,9 @@ ax.set(xscale="log", xlabel="kB")
 show(fig)
 
 # %% [markdown]
-# The student's activations take as much memory as its weights, and no
-# challenge rule counts them. [The complexity chapter](../compression/complexity.ipynb)
+# The largest is the sound itself, if it is held at 44.1 kHz. Then come the
+# student's activations, as much as its weights, and no challenge rule counts
+# them. [The complexity chapter](../compression/complexity.ipynb)
 # does, and [the one on the chip](../compression/chip.ipynb) has the figures of a program
 # that runs: other ones, since a file and an engine order their work in their own ways.
 #
@@ -354,8 +357,10 @@ ax.set(xlabel="probability of the true scene", ylabel="log loss (nats)")
 show(fig)
 
 # %% [markdown]
-# One confident mistake costs the bold system more than all its confident
-# hits bring. Accuracy cannot see this; log loss can. The 2022 ranking went
+# All three are right three times of four. Against the modest system, the
+# bold one gains 1.01 nats by its three hits and loses 2.71 by its one mistake.
+# The shy one is never badly wrong and still comes last: to be right without
+# saying so costs as well. Accuracy cannot see this; log loss can. The 2022 ranking went
 # by log loss, and calibration comes back in
 # [the scoreboard](../challenges/scoreboard.ipynb).
 #
@@ -368,8 +373,8 @@ show(fig)
 # place share its walls, its traffic, its birds, and ten of them were cut from
 # one recording. If a system fails on one it often fails on all: they form a
 # cluster {cite}`field2007bootstrapping`. With $m$ clips a place and a
-# correlation $\rho$ between them, the variance of the mean grows by the
-# *design effect*
+# correlation $\rho$ between them, the variance of the mean is multiplied by
+# the *design effect*
 #
 # $$ 1 + (m - 1)\,\rho . $$
 #
@@ -418,8 +423,8 @@ show(fig)
 print(f"{missed.sum()} of 100 miss the truth")
 
 # %% [markdown]
-# About five in a hundred miss the truth, as they should. Nobody who has run
-# one test knows whether theirs is among them.
+# Five in a hundred are expected to miss, and one to nine would be no surprise.
+# Nobody who has run one test knows whether theirs is among them.
 #
 # ## The cast
 #

@@ -82,9 +82,9 @@ units = {
 pd.DataFrame(units).groupby(corpus.clips["split"]).nunique()
 
 # %% [markdown]
-# Remember the third row. A thousand clips of two hundred locations are closer to two hundred
-# observations than to a thousand. That thought returns twice: in the intervals of this book, which
-# count locations and not clips, and in the last part of this chapter.
+# Remember the column `locations`. A thousand clips of two hundred locations are closer to two hundred
+# observations than to a thousand. That thought returns twice: in the intervals over test clips, which
+# count locations, and in the last part of this chapter.
 #
 # ## Counts
 #
@@ -144,7 +144,7 @@ tau.T
 #
 # The embedded corpus is synthetic. No sentence of this book claims that a number measured on it
 # holds for real cities. It is here so that everything runs at once, without a download, and so that
-# the *difficulties* are real ones: scenes overlap, locations differ, devices colour the sound.
+# the *difficulties* are modelled on real ones: scenes overlap, locations differ, devices colour the sound.
 #
 # A recording is made in three steps. First, sources $s_k$ are mixed at levels $L_k$ in decibels.
 # Then the location's room and colour $h$ filter the mix. Last, a device with response $r$,
@@ -196,8 +196,8 @@ for ax, (name, x) in zip(axes.flat, steps.items(), strict=True):
 plotting.show(fig)
 
 # %% [markdown]
-# The room blurs the bell and colours the rest; device a changes little; s5, a small simulated phone,
-# darkens all that is high.
+# Device a changes little. s5, a small simulated phone, removes most of what lies above 5 kHz; what it does
+# below is in {numref}`fig-data-devices`.
 #
 # Scenes share their sources, as they do outside. Which sources would *not* give a scene away?
 
@@ -225,7 +225,7 @@ plotting.show(fig)
 # players below them have first the four steps of our tram, then one clip of every scene, and at last the last
 # scene again, at another place. (They sound as the networks hear: nothing above 4 kHz.)
 
-# %% mystnb={"figure": {"name": "fig-data-scenes", "caption": "One second of four scenes, in the order of the players below. Mel bands from 0 to 8 kHz."}, "image": {"alt": "Four spectrograms: a metro with broad noise, a tram with horizontal lines, a park with short chirps, and a street with broad low noise."}}
+# %% mystnb={"figure": {"name": "fig-data-scenes", "caption": "One second of four of the scenes that are played below. Mel bands from 0 to 8 kHz."}, "image": {"alt": "Four spectrograms: a metro with broad noise, a tram with horizontal lines, a park with short chirps, and a street with broad low noise."}}
 train = experiment.table("train")
 first = train.drop_duplicates("scene").set_index("scene")["filename"]
 first["another " + train["scene"].iloc[-1]] = train["filename"].iloc[-1]
@@ -283,8 +283,8 @@ pd.DataFrame({"distance": squared**0.5, "adds": 100 * adds}).round(2)
 # %% [markdown]
 # `distance` is in nepers (root mean square over bands), `adds` in per cent of the squared distance of
 # two clips of different scenes. What the scene adds is what we are after, and it is a small part. In the
-# embedded corpus most comes in earlier: another recording at the same place has other events at another
-# level, and another place has another room. {numref}`fig-data-locations` shows the places as curves.
+# embedded corpus another recording at the same place adds far more, with other events at another level; another
+# place, with another room, adds less than the scene. {numref}`fig-data-locations` shows the places as curves.
 
 # %% mystnb={"figure": {"name": "fig-data-locations", "caption": "Mean log-mel of up to four locations of two scenes, one line a location; the thick line is the scene's mean."}, "image": {"alt": "Two panels of curves that fall from low to high mel bands; within each panel the curves of different locations differ by several nepers."}}
 fig, axes = plt.subplots(1, 2, figsize=(8, 2.6), sharey=True)
@@ -420,8 +420,8 @@ assert runs["validation"].mean() > 15 and len(runs) == 15
 means.round(1)
 
 # %% [markdown]
-# Read the promises downwards, from clips to locations. The test asks the same question in all three
-# rows.
+# It matters much. The promise falls from clips to recordings to locations, and only the last is near what
+# the test gives, which asks the same question in all three rows.
 #
 # ## The same at study size
 #
@@ -578,8 +578,9 @@ table
 
 # %% [markdown]
 # Of {glue:text}`asked` targets {glue:text}`met_yes` are met, {glue:text}`met_no` missed, and
-# {glue:text}`met_open` open. The corpus is nearly a linear problem: TMSIC is only
-# {glue:text}`lead:.0f` points above a well-chosen logistic regression on band levels. How much of the last
+# {glue:text}`met_open` open. A linear classifier on the mean and deviation
+# of each band comes within {glue:text}`lead:.0f` points of TMSIC: much of what separates these scenes lies in the
+# spectrum of the whole second, but not all. How much of the last
 # row is owed to ten networks, and how much to their longer training and their augmentation, is a
 # question for [the teacher](../networks/teacher.ipynb).
 #
@@ -588,12 +589,13 @@ table
 #   all four, and parallel devices share the recording.
 # * Device `a` makes up most of training; the test gives each device the same share and adds three
 #   that training lacks. Here and in TAU.
-# * The embedded corpus is synthetic: sources, a room, a device. Recordings and locations of one scene
-#   differ more from each other than one scene adds to another, and a device colours all its clips alike.
+# * The embedded corpus is synthetic: sources, a room, a device. Another recording at the same place adds most to
+#   the difference of two clips, then the scene, then the place; and a device colours all its clips alike.
 # * Validate by location. Split as published, validation promised {glue:text}`published_gap:.0f` points
 #   more than the test gave; split by location, {glue:text}`location_gap:+.1f`. It still says nothing
 #   about devices that training lacks.
-# * The corpus is nearly linear: the student leads a logistic regression by {glue:text}`lead:.0f` points.
+# * Much of what separates the scenes is in the spectrum of the whole second: the student leads a logistic
+#   regression on it by {glue:text}`lead:.0f` points.
 #
 # ## Exercises
 # **1.** `tram-lyon-904-0-1-a` and `tram-lyon-904-0-2-s1` are two clips. What do they share? May one
