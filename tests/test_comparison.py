@@ -108,7 +108,7 @@ def test_losses_are_those_of_whole_recordings(made):
     assert losses.shape == (30, 2)
     truth = [SCENES.index(scene) for scene in clips["scene"]]
     first = [-np.log(answers["response", s][np.arange(4), truth[:4]]).mean() for s in range(5)]
-    assert losses.loc["recording-0", "response"] == pytest.approx(np.mean(first), rel=2e-3)
+    assert losses.loc[clips["recording"][0], "response"] == pytest.approx(np.mean(first), rel=2e-3)
 
 
 @given(st.integers(0, 10_000), st.floats(0.1, 8))

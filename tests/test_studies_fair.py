@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from asclib.augmentation import TimeRoll
 from asclib.distillation import TECHNIQUES
 from asclib.evaluation.systems import locations
 from asclib.runs import Experiment
@@ -61,10 +62,10 @@ UNASKED = sorted(set(ARMS) - {"class_means", "permuted"})  # no teacher is train
 @pytest.mark.parametrize("epochs", [24, 48])
 @pytest.mark.parametrize("arm", UNASKED)
 def test_all_arms_have_the_same_epochs_and_augmentation(arm, epochs):
-    runs = phases(a_run(arm, epochs, batch=("shared",)))
+    runs = phases(a_run(arm, epochs, batch=(TimeRoll(1),)))
     assert len(runs) == len(ARMS[arm]) <= 2
     assert sum(run.plan.epochs for run in runs) == epochs
-    assert {run.plan.batch for run in runs} == {("shared",)}
+    assert {run.plan.batch for run in runs} == {(TimeRoll(1),)}
     assert len({run.plan.epochs for run in runs}) == 1
     for run in runs:  # a stage would multiply them
         assert run.lesson is None or [stage.epochs for stage in run.lesson.stages] == [1.0]
