@@ -41,6 +41,21 @@ def objects(content: bytes) -> Any:
     return model
 
 
+def content_of(model: Any) -> bytes:
+    """The bytes of a .tflite of such objects."""
+    with needs("deploy"):
+        import flatbuffers
+
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def rounded(x: np.ndarray, scale: float, zero: int) -> np.ndarray:
+    """Numbers as the int8 that a file takes for them: to the nearest step, clipped."""
+    return np.clip(np.rint(x / np.float32(scale) + zero), -128, 127).astype(np.int8)
+
+
 def channel_last(x: Pictures) -> Pictures:
     """(batch, channel, mel, time) -> (batch, mel, time, channel); other shapes stay."""
     if x.ndim != 4:
@@ -130,8 +145,7 @@ class LiteRT:
             )
         if end["dtype"] is not np.int8:
             return x
-        scale, zero = end["quantization"]
-        return np.clip(np.rint(x / np.float32(scale) + zero), -128, 127).astype(np.int8)
+        return rounded(x, *end["quantization"])
 
     def _begins_with_batch(self, end: dict[str, Any]) -> bool:
         return tuple(end["shape"][:1]) == (self.batch,)

@@ -33,7 +33,7 @@ SCENE_LABELS = tuple(scene.replace("_", " ") for scene in SCENES)
 SCENE_COLOURS = dict(zip(SCENES, sns.color_palette("tab10", len(SCENES)), strict=True))
 DEVICE_COLOURS = dict(zip(DEVICES, sns.color_palette("colorblind", len(DEVICES)), strict=True))
 INK, ACCENT, MUTED = "#1f3b5c", "#c44e31", "#9aa5b1"
-HERTZ = (250, 500, 1_000, 2_000, 3_000, 5_000, 10_000)  # marks of an axis of mel bands
+HERTZ = (500, 1_000, 2_000, 3_000, 5_000, 10_000)  # marks of an axis of mel bands
 GLUED = 6  # decimals of a number that prose quotes
 
 

@@ -308,14 +308,12 @@ def _schedule(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     if plan.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if plan.schedule == "one_cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            plan.learning_rate,
-            total_steps=plan.epochs * steps + 1,
-            cycle_momentum=False,
-        )
-    raise ValueError(f'no schedule {plan.schedule!r}: choose "constant" or "one_cycle"')
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        plan.learning_rate,
+        total_steps=plan.epochs * steps + 1,
+        cycle_momentum=False,
+    )
 
 
 class _Run:

@@ -152,9 +152,7 @@ def candidates(
     profile = trained_with(profile, batch)
     made_with = _made_with(profile, data_root)
     found = json.loads(output.read_text()) if output.is_file() else made_with | {"runs": []}
-    differing = sorted(key for key in made_with if made_with[key] != found.get(key))
-    if differing:
-        raise ValueError(f"{output} was made with other {', '.join(differing)}: move it away")
+    _same(output, found, made_with)
     rows = found["runs"]
     if "control" not in {*names, *(row["candidate"] for row in rows)}:
         raise ValueError("the control decides who may teach: name it as well")
@@ -199,11 +197,16 @@ def kept_teacher(
     path = _path(folder, profile, name, seed)
     if not path.is_file():
         return None
-    known, mine = Saved(str(path)), _made_with(profile, data_root)
-    differing = sorted(key for key in mine if known.made_with.get(key) != mine[key])
+    known = Saved(str(path))
+    _same(path, known.made_with, _made_with(profile, data_root))
+    return known
+
+
+def _same(path: Path, theirs: dict[str, Any], mine: dict[str, Any]) -> None:
+    """Raises: ValueError naming the settings in which a file differs."""
+    differing = sorted(key for key in mine if theirs.get(key) != mine[key])
     if differing:
         raise ValueError(f"{path} was made with other {', '.join(differing)}: move it away")
-    return known
 
 
 def _made_with(profile: Profile, data_root: str | None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from asclib.corpus.embedded import render
@@ -26,14 +25,13 @@ from studies.teachers import TEACHERS
 class Sitting:
     """What all runs of the study have in common, and who teaches.
 
-    candidate: a name of CANDIDATES; kept, a folder that may have it.
+    candidate: a name of CANDIDATES.
     """
 
     profile: Profile
     data_root: str | None
     batch: tuple[BatchTransform, ...]
     candidate: str
-    kept: Path = TEACHERS
     further: tuple[int, ...] = renderings.FURTHER
 
     @functools.cached_property
@@ -55,7 +53,7 @@ class Sitting:
     def teacher(self, number: int) -> Teacher:
         """The teacher of that seed: out of its file where `studies candidates` has kept it."""
         profile = trained_with(self.profile, self.batch)
-        known = kept_teacher(self.kept, profile, self.data_root, self.candidate, number)
+        known = kept_teacher(TEACHERS, profile, self.data_root, self.candidate, number)
         return known or CANDIDATES[self.candidate](Experiment(profile, self.data_root, number))
 
     def runs(self, designs: Sequence[tuple[Design, int, int]]) -> list[Run]:

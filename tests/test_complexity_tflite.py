@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import flatbuffers
 import numpy as np
 import pytest
 import torch
@@ -120,9 +119,7 @@ def test_an_unknown_operator_is_named_and_never_passes(files, tmp_path):
     for code in model.operatorCodes:
         if code.builtinCode == schema.BuiltinOperator.MAX_POOL_2D:
             code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SVDF
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    (tmp_path / "other.tflite").write_bytes(bytes(builder.Output()))
+    (tmp_path / "other.tflite").write_bytes(litert.content_of(model))
     counted = complexity_of_file(tmp_path / "other.tflite")
     assert len(counted.unknown) == 2 and all(name.endswith(": SVDF") for name in counted.unknown)
     assert counted.parameters == files["full_int8"][1].parameters

@@ -22,11 +22,12 @@ from asclib.deploy.frontend import CHEAP, EXACT, LowPass
 from asclib.features import LogMel
 from asclib.runs import Experiment
 from tests.data import TINY
+from tests.toolchain import need
 
 WITHIN = 60 * np.log(10) / 20  # 60 dB in nepers
 LOG_MEL = LogMel.tmsic()
 LOW_PASSES = {"exact": EXACT, "cheap": CHEAP}
-COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+COMPILERS = ("gcc", "clang")
 ARM = "arm-none-eabi-gcc"
 CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16", "-std=c99")
 # No library at all; gcc would turn loops into calls of one.
@@ -38,11 +39,6 @@ int8_t *picture(struct frontend *f) { return f->picture; }
 float *nepers(struct frontend *f) { return f->nepers; }
 int ready(const struct frontend *f) { return f->ready; }
 """
-
-
-def needed(tool: str, package: str) -> None:
-    if shutil.which(tool) is None:
-        pytest.skip(f"no {tool} on the path (Debian: apt-get install {package})")
 
 
 def run(*command: str | Path, **more) -> bytes:
@@ -80,6 +76,7 @@ class Frontend:
 
 
 def compiled(folder: Path, low_pass: LowPass, compiler: str, *options: str, **more) -> ctypes.CDLL:
+    need(compiler)
     frontend.write(folder, low_pass, **more)
     (folder / "shim.c").write_text(SHIM)
     sources, so = (folder / "frontend.c", folder / "shim.c"), folder / f"{compiler}.so"
@@ -97,8 +94,6 @@ def compiled(folder: Path, low_pass: LowPass, compiler: str, *options: str, **mo
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory) -> dict[str, ctypes.CDLL]:
     """The front end with either filter, from the first compiler there is."""
-    if not COMPILERS:
-        pytest.skip("no C compiler on the path (Debian: apt-get install gcc)")
     root = tmp_path_factory.mktemp("frontend")
     return {k: compiled(root / k, low_pass, COMPILERS[0]) for k, low_pass in LOW_PASSES.items()}
 
@@ -178,8 +173,6 @@ def test_real_recordings_give_log_mel(libraries):
 
 @pytest.mark.parametrize("n_mels", [40, 128])
 def test_another_number_of_bands(tmp_path, n_mels):
-    if not COMPILERS:
-        pytest.skip("no C compiler on the path (Debian: apt-get install gcc)")
     bands = LogMel(n_mels=n_mels)
     library = compiled(tmp_path, EXACT, COMPILERS[0], log_mel=bands)
     sound = np.float32(sounds(44_100)["noise"])
@@ -317,6 +310,7 @@ def test_every_compiler_gives_the_same_bits(libraries, tmp_path, compiler, optio
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_it_asks_nothing_of_a_library(tmp_path, compiler):
     """No malloc, no libm; a compiler may write memcpy and its like by itself."""
+    need(compiler)
     frontend.write(tmp_path)
     run(compiler, *frontend.FLAGS, "-c", tmp_path / "frontend.c", "-o", tmp_path / "frontend.o")
     wanted = run("nm", "-u", tmp_path / "frontend.o").decode().split()[1::2]
@@ -326,6 +320,7 @@ def test_it_asks_nothing_of_a_library(tmp_path, compiler):
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_the_sanitizers_find_nothing(libraries, tmp_path, compiler):
     """Three seconds of loud, quiet and absurd floats in chunks of odd sizes."""
+    need(compiler)
     program = """
     #include <stdio.h>
     #include "frontend.h"
@@ -372,9 +367,9 @@ def test_the_sanitizers_find_nothing(libraries, tmp_path, compiler):
 
 
 def test_webassembly_gives_the_same_bits(libraries, tmp_path):
-    needed("clang", "clang lld")
-    needed("wasm-ld", "lld")
-    needed("node", "nodejs")
+    need("clang", "wasm-ld")
+    if shutil.which("node") is None:
+        pytest.skip("no node on the path, which runs the WebAssembly (Debian: nodejs)")
     frontend.write(tmp_path)
     (tmp_path / "main.c").write_text("""
     #include "frontend.h"
@@ -473,7 +468,7 @@ COSTS = {
 @pytest.fixture(scope="module", params=LOW_PASSES)
 def chip(request, tmp_path_factory) -> tuple[str, Path]:
     """The front end at 48 kHz for a Cortex-M4, and which one it is."""
-    needed(ARM, "gcc-arm-none-eabi")
+    need(ARM)
     folder = tmp_path_factory.mktemp("chip")
     frontend.write(folder, LOW_PASSES[request.param], rates=[48_000])
     (folder / "main.c").write_text(CHIP)
@@ -504,7 +499,7 @@ def test_the_chip_computes_with_floats_only(chip):
 
 def test_the_chip_gives_the_same_bits_in_the_stated_instructions(chip, libraries):
     which, folder = chip
-    needed("qemu-system-arm", "qemu-system-arm")
+    need("qemu-system-arm")
     out = run(
         "qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "null",
         "-semihosting-config", "enable=on,target=native,chardev=out",
@@ -554,8 +549,6 @@ def test_another_rate_is_refused(rates, tmp_path):
 
 
 def test_a_rate_without_tables_does_not_start(tmp_path):
-    if not COMPILERS:
-        pytest.skip("no C compiler on the path (Debian: apt-get install gcc)")
     library = compiled(tmp_path, replace(CHEAP, half=8), COMPILERS[0], rates=[48_000])
     assert Frontend(library, 48_000).started == 0
     assert Frontend(library, 44_100).started == -1

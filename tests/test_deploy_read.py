@@ -197,7 +197,9 @@ def held_together(model, placed) -> None:
         live = [operator.output.number]
         live += [i for i, b in placed.buffer.items() if b.born < number and last.get(i, 0) > number]
         places = [placed.buffer[i] for i in live]
-        spans = sorted({(b.offset, b.offset + b.size) for b in places if b.offset >= 0})
+        places += [placed.work[number]] if number in placed.work else []
+        used = {id(b): b for b in places if b.offset >= 0}.values()  # several tensors may share one
+        spans = sorted((b.offset, b.offset + b.size) for b in used)
         for (_, end), (start, _) in itertools.pairwise(spans):
             assert end <= start, f"{operator.name} {spans}"
 

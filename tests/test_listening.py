@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from asclib import Listener, LogMel
 from asclib.challenge import SCENES
 from asclib.compression import export
-from asclib.corpus import Corpus, CorpusError
+from asclib.corpus import CorpusError
 from asclib.features import resample
 from asclib.listen import __main__ as command
 from asclib.listen import listener
@@ -420,13 +420,3 @@ def test_long_recordings_have_a_bar_and_short_ones_none(tmp_path, monkeypatch) -
         Listener(Recorder())(path)
         assert bars.exists() == (seconds == 40)
     assert "40.wav, blocks" in bars.read_text()
-
-
-def test_recordings_of_ten_seconds_are_sent_to_adapt(tmp_path) -> None:
-    """TAU 2020's names have no slice; Corpus.open says what cuts them."""
-    names = [f"audio/tram-lisbon-{n}-{n}-a.wav" for n in range(2)]
-    header = "filename\tscene_label\tidentifier\tsource_label"
-    rows = [f"{name}\ttram\tlisbon-{n}\ta" for n, name in enumerate(names)]
-    (tmp_path / "meta.csv").write_text("\n".join([header, *rows]) + "\n")
-    with pytest.raises(CorpusError, match="row 2: .* recordings of ten seconds .*corpus adapt"):
-        Corpus.open(tmp_path)

@@ -289,6 +289,10 @@ def test_one_traced_layer_and_an_exported_network_are_counted():
     assert complexity(layer, (1, 10, 10)).macs == 64 * 4 * 9
     exported = torch.export.export(nn.Conv2d(1, 4, 3), (torch.zeros(1, 1, 10, 10),)).module()
     assert complexity(exported, (1, 10, 10)).macs == 64 * 4 * 9
+    behind = nn.Sequential(exported, nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(4)).requires_grad_()
+    behind[2].train()  # one number a channel: in training mode it would refuse
+    assert complexity(behind, (1, 10, 10)).macs == 64 * 4 * 9
+    assert behind[2].training
 
 
 def test_counting_leaves_buffers_as_it_found_them():

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from asclib import litert
 
 TYPES = {"int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
 
@@ -76,9 +77,7 @@ class Network:
 
     def content(self) -> bytes:
         self.graph.outputs = [self.open]
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return litert.content_of(self.model)
 
     # ---- layers, each with scales that use most of int8 ----------------------------------------
 

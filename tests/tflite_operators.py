@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from asclib import litert
 
 OPERATORS = schema.BuiltinOperator
 TYPES = {
@@ -61,7 +62,5 @@ class File:
 
     def write(self, path: Path, inputs: Sequence[int], outputs: Sequence[int]) -> Path:
         self.graph.inputs, self.graph.outputs = list(inputs), list(outputs)
-        builder = flatbuffers.Builder()
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        path.write_bytes(bytes(builder.Output()))
+        path.write_bytes(litert.content_of(self.model))
         return path

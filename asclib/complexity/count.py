@@ -13,7 +13,6 @@ Chapter: book/compression/complexity.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -102,9 +101,8 @@ def complexity(
     floating = [p for p in net.parameters() if p.is_floating_point()]
     like = floating[0] if floating else torch.zeros(())
     try:
-        if any(modes.values()):
-            with contextlib.suppress(NotImplementedError):  # an exported network has one mode
-                net.eval()
+        for module in modes:  # not by eval(), which an exported network refuses
+            module.training = False
         trace = Trace(net)
         output = trace.run(torch.zeros(shape, dtype=like.dtype, device=like.device))
     except Exception as error:

@@ -40,6 +40,7 @@ MOVED = frozenset(
     PADV2 MIRROR_PAD GATHER GATHER_ND SPACE_TO_DEPTH DEPTH_TO_SPACE SELECT SELECT_V2 REVERSE_V2
     RESIZE_NEAREST_NEIGHBOR DYNAMIC_UPDATE_SLICE""".split()
 )
+FOLLOWED = ACTIVATIONS | MOVED | RESHAPED | {*PLAIN, *REDUCED}
 
 
 class FileProducts:
@@ -77,6 +78,7 @@ class FileProducts:
             base = x
             if kind == "SQUARED_DIFFERENCE":
                 base = torch.empty(result.shape)
+                self.stand_ins.append(base)  # held, so that no storage comes back
                 self._tell("sub", given, base)
             return self._tell("square", [base], result)
         if kind in ACTIVATIONS:

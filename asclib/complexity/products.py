@@ -319,11 +319,8 @@ def _carried(held: Content, base: Tensor, result: Tensor) -> Content:
 
 def _numbers(tensor: Tensor) -> Tensor:
     """The number of each element in its storage; where a tensor repeats itself, so do they."""
-    numbers = torch.full(tensor.shape, int(tensor.storage_offset()), dtype=torch.float64)
-    for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
-        steps = torch.arange(size, dtype=torch.float64) * stride
-        numbers += steps.view(-1, *[1] * (tensor.dim() - axis - 1))
-    return numbers
+    size = tensor.untyped_storage().nbytes() // tensor.element_size()
+    return _seen(torch.arange(size, dtype=torch.float64), tensor)
 
 
 def _laid(numbers: Tensor, result: Tensor) -> Tensor:

@@ -91,7 +91,30 @@ class Operation:
     in_place: bool  # could overwrite an input that nobody needs afterwards
 
 
-class Trace(TorchDispatchMode):
+class Operations(TorchDispatchMode):
+    """Sees every operation inside the block, but for those that consist of others: these in turn.
+
+    Tensors made in inference mode bring such.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if _consists_of_others(func):
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
+        return self.operation(func, args, kwargs or {})
+
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Does one, and returns what it gives."""
+        raise NotImplementedError
+
+
+class Trace(Operations):
     """Records the operations of one forward pass, layer call by layer call."""
 
     def __init__(self, net: nn.Module):
@@ -137,17 +160,8 @@ class Trace(TorchDispatchMode):
     def _leave(self, module: nn.Module, inputs: tuple, output: object) -> None:
         self.stack.pop()
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if consists_of_others(func):  # which tensors made in inference mode bring
-            with self:
-                return func.decompose(*args, **kwargs)
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Does one, and notes what it costs."""
         result = func(*args, **kwargs)
         inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
@@ -209,7 +223,7 @@ class Trace(TorchDispatchMode):
         return self.names[module] or type(module).__name__
 
 
-def consists_of_others(func: Any) -> bool:
+def _consists_of_others(func: Any) -> bool:
     """Whether an operation is nothing but a series of others, as a conv2d is of a convolution."""
     key = "CompositeImplicitAutograd"
     return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key))

@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 from asclib.compression.calibration import RANGES, Method
 from asclib.compression.graph import random_clips
 from asclib.extras import needs
-from asclib.litert import LiteRT, channel_last, objects, read
+from asclib.litert import LiteRT, channel_last, content_of, objects, read
 from asclib.store import write_atomic
 
 Kind = Literal["dynamic_range", "weight_only", "full_int8", "float16"]
@@ -161,7 +161,6 @@ def _ranges(floating: Path, clips: np.ndarray, method: str) -> dict[str, dict[st
 
 def _strip(content: bytes) -> bytes:
     """A .tflite without tensor names, signatures and metadata: 15 to 85 kB that no device reads."""
-    import flatbuffers
 
     model = objects(content)
     for entry in model.metadata or []:
@@ -171,9 +170,7 @@ def _strip(content: bytes) -> bytes:
         graph.name = None
         for tensor in graph.tensors:
             tensor.name = None
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return content_of(model)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ multiply an activation by weights, numbers that depend on no input, are done wit
 the quantiser of files rounds them, and in dynamic range with rounded activations:
 
 * a convolution, transposed or not: one scale per output channel; activations clip by clip. In three
-  dimensions files keep both in floating point;
+  dimensions files keep activations in floating point;
 * a dense product: one scale per output; activations row by row, as of every frame of a sequence;
 * a product of stacks of matrices: as a dense one, with scales that the stack shares.
 
@@ -22,11 +22,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from asclib.complexity.products import Place, place_of, storage_of
-from asclib.complexity.tracing import COUNTED, consists_of_others, plain_operations
+from asclib.complexity.tracing import COUNTED, Operations, plain_operations
 
 Rounding = Callable[[Tensor, int], Tensor]  # a weight, its outputs first, and `groups_of` it
 # layers that torch may run as one operation
@@ -90,7 +89,7 @@ class Simulated:
             )
 
 
-class _Pass(TorchDispatchMode):
+class _Pass(Operations):
     """One forward pass."""
 
     def __init__(self, owner: Simulated):
@@ -108,17 +107,8 @@ class _Pass(TorchDispatchMode):
             )
         self.done: dict[tuple[Place, Any], Tensor] = {}
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if consists_of_others(func):
-            with self:
-                return func.decompose(*args, **kwargs)
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Does one, with rounded weights where it multiplies activations by them."""
         inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         weights = [t for t in inputs if self.is_constant(t)]
         name = func._schema.name.removeprefix("aten::")

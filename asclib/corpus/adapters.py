@@ -187,10 +187,12 @@ def _cut(take: Take, target: Path) -> tuple[list[str], list[CorpusError]]:
     problems: list[CorpusError] = []
     try:
         for second in Recording.open(take.path).seconds(take.channel, rate=SAMPLE_RATE):
-            if reason := unheard(np.rint(second * SCALE)):  # as 24 bits will hold it
+            whole = np.rint(second.astype(np.float64) * SCALE)  # as 24 bits will hold it
+            if reason := unheard(whole):
                 missing[reason] += 1
             else:
-                names.append(_write(second, target, f"audio/{take.name}-{count}-{take.device}"))
+                name = f"audio/{take.name}-{count}-{take.device}"
+                names.append(_write(second, whole, target, name))
             count += 1
     except CorpusError as error:
         problems.append(error)
@@ -205,9 +207,8 @@ def _cut(take: Take, target: Path) -> tuple[list[str], list[CorpusError]]:
     return names, problems
 
 
-def _write(second: np.ndarray, target: Path, name: str) -> str:
+def _write(second: np.ndarray, whole: np.ndarray, target: Path, name: str) -> str:
     """As FLAC of 24 bits; what exceeds its range, after resampling or in floats, as a float wav."""
-    whole = np.rint(second.astype(np.float64) * SCALE)
     if whole.min() >= -SCALE and whole.max() < SCALE:
         name += ".flac"
         # whole numbers: of floats libsndfile would lose the last bit, for it scales by 2^23 - 1

@@ -20,10 +20,10 @@ import numpy as np
 import soundfile
 import soxr
 
+from asclib.corpus.audio import LOUDEST
 from asclib.corpus.tables import CorpusError
 from asclib.progress import quiet
 
-LOUDEST = 8.0  # times full scale: what is louder was never scaled
 KNOWN_FRAMES = 2**62  # libsndfile announces about 2^63 where a file does not tell its length
 
 

@@ -16,12 +16,12 @@ Chapter: book/practice/tau.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from asclib.corpus.names import composed
 from asclib.corpus.tables import EVALUATE, META, TEST, TRAIN, CorpusError, read_table
 
 SUFFIXES = frozenset(
@@ -84,7 +84,7 @@ class Source:
 
 def field(text: str) -> str:
     """A text that can stand between the hyphens of a clip's name."""
-    return re.sub(r"[-/\\\x00-\x1f]", "_", unicodedata.normalize("NFC", text)) or "_"
+    return re.sub(r"[-/\\\x00-\x1f]", "_", composed(text)) or "_"
 
 
 def sounds(folder: Path) -> Iterator[Path]:

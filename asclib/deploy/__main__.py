@@ -17,7 +17,7 @@ from asclib.deploy.build import write_firmware
 from asclib.deploy.frontend import CHEAP, EXACT, RATES
 from asclib.deploy.plan import plan
 from asclib.deploy.read import read_model
-from asclib.deploy.sound import FRONT_ENDS, hears, write_listener
+from asclib.deploy.sound import FRONT_ENDS, bands_of, write_listener
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--front-end",
         choices=[*FRONT_ENDS, "none"],
-        help="from samples to the model's input: equal to LogMel, or half as dear (default: exact "
-        "on the host, cheap on the chip; none where the model takes something else)",
+        help="from samples to the model's input: equal to LogMel, or with half the multiplications "
+        "(default: exact on the host, cheap on the chip; none where the model takes another input)",
     )
     parser.add_argument(
         "--rate",
@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.folder is None) == (options.page is None):
         parser.error("give a DIR for the C, or --page DIR for the listening page")
+    if options.page and (options.front_end or options.classes):
+        parser.error("--front-end and --classes are of the C: a page's classes are in MODEL.json")
     front_end = options.front_end
     try:
         if options.page:
@@ -52,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         folder = write_firmware(options.model, options.folder)
         read = read_model(options.model)
-        if front_end is None and not hears(read):
+        if front_end is None and bands_of(read) is None:
             front_end = "none"
         if front_end != "none":
             chip, host = FRONT_ENDS.get(front_end, CHEAP), FRONT_ENDS.get(front_end, EXACT)
@@ -67,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"In {folder}: `make host`, `make chip` or `make emulate`; model.h has the interface.")
     if front_end != "none":
         print(
-            "`make listen` or `make hear` is with the front end: samples in, a scene a second out."
+            "`make listen` is with the front end, a scene a second; `make hear` plays sound.bin,"
+            " raw int16 samples, to the same on an emulated chip."
         )
     return 0
 

@@ -29,6 +29,7 @@ from asclib.corpus.embedded.render import record
 from asclib.deploy import frontend
 from asclib.deploy.build import write_firmware
 from asclib.deploy.read import read_model
+from asclib.deploy.sound import FRAMES, bands_of, default_classes
 from asclib.features import LogMel
 
 PAGE = Path(__file__).with_name("page")
@@ -44,7 +45,6 @@ FLAGS = (
     *frontend.FLAGS,
     "-Os",  # as fast as -O3, and a quarter shorter
 )
-FRAMES = 8  # of a second's picture
 CLIPS = CorpusSize(1_200, 600)  # the corpus of which the page has a second of each scene
 DEVICES = {"a": "the usual one", "s6": "in no training clip"}  # each with what is said of it
 LINE = 120  # characters of base64
@@ -67,13 +67,13 @@ def webassembly(model: str | Path) -> bytes:
         cannot become C, or takes no picture of (bands, 8); RuntimeError with the compiler's words.
     """
     read = read_model(model)
-    bands = read.input.size // FRAMES
-    if read.input.shape not in ((1, bands, FRAMES, 1), (1, 1, bands, FRAMES)):
+    bands = bands_of(read)
+    if bands is None:
         raise ValueError(
             f"{model} takes {read.input.shape}; the page's front end makes pictures of "
             f"(1, bands, {FRAMES}, 1): export a network for input_shape (1, bands, {FRAMES})"
         )
-    log_mel = LogMel.tmsic() if bands == LogMel.tmsic().n_mels else LogMel(n_mels=bands)
+    log_mel = LogMel(n_mels=bands)
     _need("clang", "wasm-ld")
     with tempfile.TemporaryDirectory() as name:
         folder = write_firmware(model, name)
@@ -102,11 +102,10 @@ def card(model: str | Path) -> Card:
     """
     model = Path(model)
     outputs = read_model(model).output.size
-    default = SCENES if outputs == len(SCENES) else [f"class {k + 1}" for k in range(outputs)]
     given: dict[str, Any] = {
         "name": model.stem,
         "learnt": "nobody has written down what it learnt from.",
-        "classes": list(default),
+        "classes": default_classes(outputs),
     }
     beside = model.with_suffix(".json")
     if beside.is_file():

@@ -16,6 +16,8 @@ import numpy as np
 from asclib.deploy.tensors import Operator, Tensor
 
 ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
+# what an activation lets through; None: all that int8 holds
+BOUNDS = {"NONE": (None, None), "RELU": (0, None), "RELU_N1_TO_1": (-1, 1), "RELU6": (0, 6)}
 SAME, VALID = 0, 1  # padding
 
 
@@ -62,9 +64,11 @@ def output_range(operator: Operator) -> tuple[int, int]:
         _ask(abs(quotient) < 2**31, "a scale too small for its activation")
         return zero + int(math.floor(abs(quotient) + 0.5) * np.sign(quotient))
 
-    low = {"NONE": -128, "RELU_N1_TO_1": step(-1)}.get(str(activation), step(0))
-    high = {"RELU6": step(6), "RELU_N1_TO_1": step(1)}.get(str(activation), 127)
-    return max(low, -128), min(high, 127)
+    low, high = BOUNDS[str(activation)]
+    return (
+        -128 if low is None else max(step(low), -128),
+        127 if high is None else min(step(high), 127),
+    )
 
 
 def _ask(right: object, wrong: str) -> None:
@@ -218,7 +222,7 @@ def _pairwise(operator: Operator) -> None:
     one, other = operands(operator)
     _activations(operator.output)
     _ask(one.size == operator.output.size, "operands that both are repeated")
-    shape = tuple(n for n in other.shape)
+    shape = other.shape
     while shape and shape[0] == 1:
         shape = shape[1:]
     _ask(one.shape[len(one.shape) - len(shape) :] == shape, f"{one.shape} with {other.shape}")

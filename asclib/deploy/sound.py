@@ -44,10 +44,15 @@ class Heard:
     counts: tuple[int, int, int, int] | None = None
 
 
-def hears(model: Model) -> bool:
-    """Whether a model takes what the front end makes: bands x 8 frames of one channel."""
-    shape = model.input.shape
-    return len(shape) == 4 and (shape[0], shape[2], shape[3]) == (1, FRAMES, 1)
+def bands_of(model: Model) -> int | None:
+    """How many bands of 8 frames the front end must make; None where a model takes no picture."""
+    bands = model.input.size // FRAMES
+    return bands if model.input.shape in ((1, bands, FRAMES, 1), (1, 1, bands, FRAMES)) else None
+
+
+def default_classes(outputs: int) -> list[str]:
+    """What outputs are called where nobody has named them: the challenge's scenes, if ten."""
+    return list(SCENES) if outputs == len(SCENES) else [f"class {i}" for i in range(outputs)]
 
 
 def write_listener(
@@ -68,13 +73,14 @@ def write_listener(
         or the number of classes is not that of its outputs.
     """
     read, folder = read_model(model), Path(folder)
-    if not hears(read):
+    bands = bands_of(read)
+    if bands is None:
         raise ValueError(
             f"{model} takes {read.input.shape}, not bands x {FRAMES} frames: "
             "leave the front end out"
         )
     names = _names(read, classes)
-    log_mel = LogMel(n_mels=read.input.shape[1])
+    log_mel = LogMel(n_mels=bands)
     frontend.write(folder / "host", host, RATES, log_mel)
     frontend.write(folder / "chip", chip, [rate], log_mel)
     for name in ("frontend.c", "frontend.h"):  # the same for both
@@ -94,8 +100,7 @@ def write_listener(
 def _names(model: Model, classes: Sequence[str] | None) -> list[str]:
     """What the classes are called, without what a table or a C string would stumble over."""
     outputs = model.output.size
-    if classes is None:
-        classes = SCENES if outputs == len(SCENES) else [f"class {i}" for i in range(outputs)]
+    classes = default_classes(outputs) if classes is None else classes
     if len(classes) != outputs:
         raise ValueError(f"{len(classes)} names of classes for {outputs} outputs")
     for name in classes:

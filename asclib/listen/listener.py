@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from asclib.challenge.task import SAMPLE_RATE, SCENES
-from asclib.corpus.recording import LOUDEST, Recording, unheard
+from asclib.corpus.audio import LOUDEST
+from asclib.corpus.recording import Recording, unheard
 from asclib.corpus.tables import CorpusError
 from asclib.features import FrontEnd, LogMel, resample
 from asclib.litert import LiteRT

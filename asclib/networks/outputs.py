@@ -54,16 +54,19 @@ def look_at(net: nn.Module, x: Tensor, names: tuple[str, ...]) -> tuple[Tensor, 
 
 def check_outputs(net: nn.Module, names: Iterable[str]) -> None:
     """Raises: ValueError for a name that is no output, or none of this network, naming its own."""
-    inside = [{layer for layer, _ in body.named_modules()} for body in _bodies(net)]
-    own = [one for one in OUTPUTS if one == "logits" or all(_layer(one) in own for own in inside)]
-    for name in names:
+    asked = [name for name in names if name != "logits"]  # which every network has
+    bodies = _bodies(net) if asked else []
+    inside = [{layer for layer, _ in body.named_modules()} for body in bodies]
+    for name in asked:
         if name not in OUTPUTS:
             raise ValueError(f"no output {name!r} to compare: choose one of {', '.join(OUTPUTS)}")
-        if name not in own:
+        if any(_layer(name) not in layers for layers in inside):
+            maps = [one for one in OUTPUTS if one != "logits"]
+            own = [one for one in maps if all(_layer(one) in layers for layers in inside)]
             raise ValueError(
                 f"{type(net).__name__} has no output {name!r}, for it has no layer "
-                f"{_layer(name)!r}; it has {', '.join(own)}: compare one of these, or name its "
-                "layers as TMSIC does (norm1 to norm4, dense)"
+                f"{_layer(name)!r}; it has {', '.join(['logits', *own])}: compare one of these, or "
+                "name its layers as TMSIC does (norm1 to norm4, dense)"
             )
 
 

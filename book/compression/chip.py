@@ -337,8 +337,8 @@ pd.DataFrame(rows).T.astype(int).map("{:,}".format)
 #
 # The front end brings 48,000 samples a second down to 8,000, and the low-pass before that is most of its work. Python
 # leaves it to soxr. Two filters in C do the same in steps. The **exact** ones have the response of soxr, and
-# [LogMel](../input/features.ipynb)'s numbers to a thousandth of a neper. The **cheap** ones have half
-# the taps, and are off by three thousandths on average.
+# [LogMel](../input/features.ipynb)'s numbers to a thousandth of a neper at 48 kHz and two at 44.1, in bands less than 60 dB below the loudest. The
+# **cheap** ones have half the multiplications.
 
 # %%
 table = pd.DataFrame(found["programs"]).set_index(["front_end", "rate"])
@@ -396,8 +396,7 @@ glue("fresh_clips", int(fresh["clips"].iloc[0]))
 #
 # The cheap front end agrees with Python on {glue:text}`cheap_same_scene:.1f` %, and its other clips are near ties
 # as well. Its taps were chosen on the embedded corpus, so what counts is another rendering, of {glue:text}`fresh_clips` clips: there the share
-# named rightly changes by {glue:text}`fresh_cheap:+.1f` points. These are too few clips to tell that from no
-# change at all.
+# named rightly changes by {glue:text}`fresh_cheap:+.1f` points. On so few clips that is a handful of them.
 #
 # ## How long, and how much energy?
 #
@@ -448,9 +447,9 @@ glue("floor_front", cheap["instructions"]["front end"] / 120e3)
 #   its own input. An interpreter that keeps to the file needs nearly twice as much.
 # * Dynamic range needs four bytes an activation, and cannot go there.
 # * The convolutions take {glue:text}`per_mac:.2f` instructions a MAC, separable filters about
-#   {glue:text}`filters_per_mac:.0f` in our engine, which has no fast kernel for them: twelve times fewer MACs are {glue:text}`conv2_instructions:.1f` times fewer
-#   instructions, and for the last convolution more of them.
-# * Even the cheap front end costs half of the network again, and no rule counts it.
+#   {glue:text}`filters_per_mac:.0f` in our engine, which has no fast kernel for them: for
+#   `conv2`, {glue:text}`conv2_macs:.0f` times fewer MACs are {glue:text}`conv2_instructions:.1f` times fewer instructions, and for the last convolution more of them.
+# * Even the cheap front end costs {glue:text}`cheap_share:.0f` % of the network's instructions, and no rule counts it.
 # * All logits equal TFLM's. Scenes differ from Python's on a PC only where two are nearly tied, also with the
 #   cheap front end.
 # * A clip would take {glue:text}`ms_low:.0f` to {glue:text}`ms_high:.0f` ms and {glue:text}`mj_low:.0f` to
@@ -462,7 +461,7 @@ glue("floor_front", cheap["instructions"]["front end"] / 120e3)
 #
 # :::{dropdown} Solution
 # Times grow by 120 / 80 = 1.5. The faster estimate becomes about half a second, and the front end has to run in
-# that time as well: too late by a little. The slower one is far over a second, so no buffer helps: the chip
+# that time as well: too late, unless more samples are held. The slower one is far over a second, so no buffer helps: the chip
 # falls behind with every clip.
 # :::
 #

@@ -156,7 +156,8 @@ table.round(digits).rename(columns=short)
 # ## Against the student alone
 #
 # Each technique minus the student, seed by seed. Two intervals answer two questions: would other places and other trainings say the same,
-# and would other trainings? The $p$ value is that of the paired $t$ test over seeds. As many techniques as there are here
+# and would other trainings? The second can be the wider one: it has as few degrees of
+# freedom as there are seeds, and the first has those of all places as well. The $p$ value is that of the paired $t$ test over seeds. As many techniques as there are here
 # have as many chances to look good by luck. So it is corrected by Holm's procedure {cite}`holm1979simple`: the smallest $p$
 # is multiplied by the number of tests, the next by one less, and so on.
 #
@@ -526,7 +527,7 @@ pd.DataFrame(lines, index=["low", "points", "high"]).T.round(1)
 #
 # ## What this comparison held unequal
 #
-# One thing was not held equal, and it decides. The members of the teacher were trained for 30 epochs, with
+# One thing was not held equal, and it may explain all of this. The members of the teacher were trained for 30 epochs, with
 # Freq-MixStyle; the students for 12, without. [The scoreboard](../challenges/scoreboard.ipynb) has a student that nobody
 # taught and who had both, the control:
 
@@ -547,7 +548,7 @@ glue("recipe_seeds", len(recipe["seeds"]))
 effort.loc[asked].round(1)
 
 # %% [markdown]
-# Nobody taught the control, and with {glue:text}`effort_student_control:.1f` % it is where its teacher is
+# Nobody taught the control, and with {glue:text}`effort_student_control:.1f` % it is where the teacher is
 # ({glue:text}`effort_teacher:.1f` %) and where the taught students are ({glue:text}`effort_response:.1f` % and
 # {glue:text}`effort_rrs:.1f` %). So what this chapter measured may be the worth of an augmentation that reached the students
 # through their teacher, and not the worth of being taught. No correction for many tests mends that. The comparison has to be
@@ -570,8 +571,8 @@ effort.loc[asked].round(1)
 #
 # Validation accuracy of students on labels after 24 epochs, means over {glue:text}`recipe_seeds` seeds. {glue:text}`recipe` is
 # taken: {glue:text}`recipe_gain:+.1f` points over none, and through devices that nobody had heard
-# {glue:text}`recipe_devices:+.1f`. So the members of the first comparison's teacher had these points in advance, and their
-# students did not.
+# {glue:text}`recipe_devices:+.1f`. So the members of the first comparison's teacher were trained with what gives a student
+# these points, and the students were not.
 #
 # *Who teaches* has to beat, on the same validation clips, a student of equal effort. Four such teachers and five seeds, each
 # student of every teacher.
@@ -610,7 +611,7 @@ pd.DataFrame(chances, index=columns).T
 # * After correction, this comparison found better than the student alone: {glue:text}`better`. That is the worth of a teacher
 #   *and* of its augmentation together.
 # * A student whom nobody taught, with the teacher's epochs and augmentation, reached
-#   {glue:text}`effort_student_control:.1f` %, its teacher {glue:text}`effort_teacher:.1f` %. Whether teaching adds anything to
+#   {glue:text}`effort_student_control:.1f` %, the teacher of the others {glue:text}`effort_teacher:.1f` %. Whether teaching adds anything to
 #   that is open.
 # * RRS minus plain response distillation of equal length has an interval that {glue:text}`long_rrs_says`.
 # * A comparison is as fair as what it holds equal: the teacher, the clips, the epochs, the augmentation, the trials of the

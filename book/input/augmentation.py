@@ -489,7 +489,7 @@ glue("passes", data["passes"])
 # * **That an augmentation fails.** Training was short ({glue:text}`passes` passes). A network that has not
 #   yet learned its clips by heart (here {glue:text}`none_fit_accuracy:.1f` % of them) has less to gain
 #   from changed ones, and what is harder to learn needs longer. Winners of the challenge
-#   take more than two hundred times as many steps.
+#   train far longer.
 # * **That one is better than another.** Each is compared with `none`; the intervals of two recipes may
 #   overlap and yet differ, or the reverse. That would be another paired comparison.
 # * **Anything about real devices.** The filters here are the embedded devices' own, so the convolution

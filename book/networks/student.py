@@ -430,9 +430,8 @@ assert np.isfinite(history[["loss", "validation_loss"]].to_numpy()).all()
 
 # %% [markdown]
 # The training loss falls smoothly. The validation loss jumps while the learning rate is near its peak, a
-# third of the way, and settles as the rate falls to zero: large steps move the weights faster than
-# BN's averages, which only validation uses, can follow. (With averages measured anew, as below, the jump
-# is gone.) So the best epochs are the last. Dropout
+# third of the way, and settles as the rate falls to zero: large steps probably move the weights
+# faster than BN's averages, which only validation uses, can follow. So the best epochs are the last. Dropout
 # is on for the training loss and off for the validation loss. Where the validation loss stays above all
 # the same, that is *over-fitting*: what was learnt holds for the clips it was learnt from.
 #
@@ -559,7 +558,7 @@ for ax, (column, palette) in zip(axes, colours.items(), strict=True):
 plotting.show(figure)
 
 # %% [markdown]
-# More by scene than by device. Vehicles and traffic have regions of their own, several other scenes
+# More by scene than by device. Some scenes lie apart from most others, several
 # overlap, and the devices are mixed throughout. Two components are only a part of the variance: why
 # unseen devices cost points, they cannot say.
 

@@ -247,7 +247,7 @@ limits.map(lambda number: "" if number is None else f"{number:,}")
 # to be ready before the next second is over? And how many does a MAC take in
 # practice? In the public results of MLPerf Tiny {cite}`banbury2021mlperf`, a
 # ResNet of about 12.5 million MACs took 165 ms on a Cortex-M4 at 120 MHz with
-# one vendor's library, and 390 ms with another's.
+# one library, and 390 ms with another.
 
 # %%
 CLOCK, RAM, FLASH = 80_000_000, 320 * 1024, 1024 * 1024

@@ -51,7 +51,7 @@ function showAnswers() {
   const { classes } = engine.model, mean = meanOf(seconds), last = seconds.at(-1);
   showProbabilities($("probabilities").tBodies[0], classes, last && last.probabilities, mean);
   showLog($("log").tBodies[0], classes, seconds);
-  let decision = last ? "nothing: silence" : "nothing yet";
+  let decision = last ? `nothing: ${last.reason}` : "nothing yet";
   if (mean) {
     const best = mean.indexOf(Math.max(...mean));
     decision = spoken(classes[best]);
@@ -153,9 +153,14 @@ async function hearSound(sound, name, current, scene) {
 
 // ---- the page -----------------------------------------------------------------------------------
 
+let wanted; // the model that was chosen last
+
 async function choose(model) {
+  wanted = model;
+  const opened = await Engine.open(model);
+  if (wanted !== model) return; // another one was chosen meanwhile
   stop();
-  engine = await Engine.open(model);
+  engine = opened;
   picture = new Picture($("picture"), engine.bands);
   wave = new Wave($("wave"));
   forget();
