@@ -70,6 +70,7 @@ def standardised(student: Tensor, teacher: Tensor, temperature: float = 2.0) -> 
     authors' program. As there, the deviation is that of a sample (over classes − 1) and T² stands
     in front; 1e-7 is a floor under the deviation here, and added to it there.
     """
+    same_logits(student, teacher, temperature)
     with full_precision(student, teacher) as (s, t):
         return response(_standard(s), _standard(t), temperature)
 
