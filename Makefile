@@ -1,6 +1,6 @@
 # Each command creates .venv where it is missing; nothing else is needed but Python.
 .DEFAULT_GOAL := help
-.PHONY: help book test html outputs sync lock venv
+.PHONY: help book test html pdf outputs sync lock venv
 SHELL := /bin/sh
 ARGS ?=
 
@@ -19,6 +19,7 @@ help:  ## list the commands
 	@echo 'make test     all tests, and every chapter compared with its committed outputs'
 	@echo '              ARGS="-k driver" goes to pytest'
 	@echo 'make html     render the committed notebooks to _build/html, warnings are errors'
+	@echo 'make pdf      print those pages to _build/pdf/book.pdf (needs Chromium)'
 	@echo 'make outputs  re-execute the chapters and write the committed notebooks'
 	@echo '              ARGS="--only rrs" one of them, or a part: "--only distillation"'
 	@echo 'make sync     bring the notebooks up to date with their .py, executing nothing'
@@ -28,7 +29,7 @@ help:  ## list the commands
 venv:
 	@$(find_python); $$python tools/environment.py install
 
-book html outputs sync: venv
+book html pdf outputs sync: venv
 	@.venv/bin/python -m tools.book $@ $(ARGS)
 
 # Two files at a time, in order; a thread that waits must not keep a core from the other's.

@@ -55,7 +55,7 @@ _HOMES = {
     "asclib.challenge": ("LIMITS",),
     "asclib.corpus": ("Corpus",),
     "asclib.features": ("LogMel",),
-    "asclib.networks": ("TMSIC", "OneVsAllTeacher"),
+    "asclib.networks": ("CNNGRU", "TMSIC", "Baseline2022", "CPMobile", "OneVsAllTeacher"),
     "asclib.training": ("Clips", "Training", "train"),
     "asclib.distillation": ("TECHNIQUES", "Answers", "Stage", "distill", "losses"),
     "asclib.runs": ("Data", "Experiment", "Lesson", "Run", "build"),

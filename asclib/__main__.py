@@ -17,6 +17,7 @@ COMMANDS = {
     "corpus": ("asclib.corpus.__main__", "check, download or adapt a corpus"),
     "count": ("asclib.complexity.__main__", "count a network or a .tflite, judged by the rules"),
     "firmware": ("asclib.deploy.__main__", "C for a microcontroller, from a full-int8 .tflite"),
+    "package": ("asclib.challenge.__main__", "score, write and check a submission"),
     "tuning": ("asclib.tuning.__main__", "work on a search, one of many workers"),
 }
 

@@ -127,6 +127,23 @@ class LogMel(nn.Module):
         """The DCASE 2022 baseline's: 40 bands x 51 frames, 40 ms every 20 ms, at 44.1 kHz."""
         return cls(sample_rate=44_100, n_fft=2048, hop=882, n_mels=40, win_length=1764)
 
+    @classmethod
+    def cp_mobile(cls) -> LogMel:
+        """The DCASE 2024 and 2025 baseline's: 256 bands x 65 frames, 96 ms every 16, at 32 kHz.
+
+        Theirs has the power spectrum under a Hann window, mel filters of equal height on HTK's
+        scale, and 1e-5 added before the logarithm, which hides what is very quiet.
+        """
+        return cls(sample_rate=32_000, n_fft=4096, hop=500, n_mels=256, win_length=3072)
+
+    @classmethod
+    def cnn_gru(cls) -> LogMel:
+        """The DCASE 2025 runner-up's: 256 bands x 33 frames, 186 ms every 31, at 44.1 kHz.
+
+        Theirs differs as that of `cp_mobile` does.
+        """
+        return cls(sample_rate=44_100, n_fft=8192, hop=1364, n_mels=256)
+
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in self.settings.items())
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy import stats
+from torch import nn
 
 from asclib.evaluation.power import Noise, power
 from asclib.evaluation.statistics import LEVEL, POINT, combine
-from asclib.networks import TMSIC
+from asclib.networks import INPUT_SHAPE, TMSIC
 from asclib.runs import Experiment
 from asclib.training import Clips, Training, train
 
@@ -41,7 +42,7 @@ def smallest(noise: Noise, seeds: int, teachers: int, wanted: float = 0.8) -> fl
 
 def half_width(noise: Noise, seeds: int, teachers: int) -> float:
     """Of the interval to expect, when all that varies is the run and the place."""
-    runs, df = seeds * teachers, (seeds - 1) * (teachers - 1)
+    runs, df = seeds * teachers, math.prod(n - 1 for n in (seeds, teachers) if n > 1)
     squares = {
         frozenset({"seed", "teacher"}): (noise.run**2 / runs, float(df)),
         frozenset({"location"}): (noise.location**2, float(noise.locations)),
@@ -67,7 +68,8 @@ def what_is_seen(seeds: int, teachers: int, locations: int) -> list[str]:
         )
         least = 100 * smallest(own, seeds, teachers)
         lines.append(
-            f"  {teachers} teachers x {seeds} seeds, {places} locations: {chances}; "
+            f"  {teachers} teacher{'s' * (teachers > 1)} x {seeds} seeds, {places} locations: "
+            f"{chances}; "
             f"with a chance of 80 % from {least:.1f} points on"
         )
         excluded = seeds_for(lambda n, own=own: half_width(own, n, teachers) < POINT)
@@ -79,14 +81,22 @@ def what_is_seen(seeds: int, teachers: int, locations: int) -> list[str]:
     return lines
 
 
-def clips_per_second(clips: int = 640, batch: int = 32) -> float:
-    """How fast this core trains the student, from one timed epoch on noise."""
-    x = torch.randn(clips, 1, 140, 8, generator=torch.Generator().manual_seed(0))
+def clips_per_second(
+    clips: int = 640,
+    batch: int = 32,
+    network: Callable[[], nn.Module] = TMSIC,
+    shape: tuple[int, ...] = INPUT_SHAPE,
+) -> float:
+    """How fast this core trains a network, from one timed epoch on noise.
+
+    Args: shape of one clip, without the batch.
+    """
+    x = torch.randn(clips, *shape, generator=torch.Generator().manual_seed(0))
     some = Clips(x, torch.arange(clips) % 10, np.arange(clips).astype(str))
     few = some.take(np.arange(10))
-    train(TMSIC(), few, few, Training(1, batch_size=5), seed=0)  # the first steps are slow
+    train(network(), few, few, Training(1, batch_size=5), seed=0)  # the first steps are slow
     begun = time.perf_counter()
-    train(TMSIC(), some, few, Training(1, batch_size=batch), seed=0)
+    train(network(), some, few, Training(1, batch_size=batch), seed=0)
     return clips / (time.perf_counter() - begun)
 
 

@@ -57,7 +57,6 @@ the deciding arms.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,11 +70,10 @@ from asclib.evaluation import score
 from asclib.evaluation.statistics import difference
 from asclib.evaluation.systems import Clips, System
 from asclib.runs import Run
-from asclib.store import PROJECT
 from asclib.training import probabilities
 from studies import effort, renderings, verdicts
 from studies.arms import ARMS, DECIDING, EQUAL, OTHERS, TUNED_ON, Design, trials
-from studies.candidates import CANDIDATES, chosen_batch
+from studies.candidates import CANDIDATES
 from studies.command import Commands, add_command
 from studies.recipe import RECIPES
 from studies.record import NOBODY, Record
@@ -165,16 +163,12 @@ def _sitting(options: argparse.Namespace) -> Sitting:
         raise ValueError(f"seeds from {TUNED_ON} on are for --tune alone: name smaller ones")
     if options.tune and options.seeds and min(options.seeds) < TUNED_ON:
         raise ValueError(f"trials are on seeds from {TUNED_ON} on, which no run has: name such")
-    candidate = options.candidate
-    if candidate is None:
-        path = PROJECT / "results" / "candidates.json"
-        candidate = json.loads(path.read_text())["chosen"] if path.is_file() else None
-    return Sitting(
+    return Sitting.usual(
         options.profile,
         options.data_root,
-        chosen_batch(options.recipe),
-        candidate or "fused",
-        further=tuple(options.renderings),
+        options.recipe,
+        options.candidate,
+        tuple(options.renderings),
     )
 
 

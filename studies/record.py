@@ -1,4 +1,4 @@
-"""The runs of the decisive comparison as they are kept: a row each, and what it said of each clip.
+"""The runs of a comparison as they are kept: a row each, and what it said of each clip.
 
     fair.json                    settings, and the rows
     fair/clips.npz               scene, device, recording, city, location, rendering of each clip
@@ -66,7 +66,7 @@ class Record:
                 self.table = pd.DataFrame(dict(found))
             self._compare(made_with, table)
         elif made_with is None or table is None:
-            raise FileNotFoundError(f"no runs in {path}: run python -m studies fair first")
+            raise FileNotFoundError(f"no runs in {path}: run python -m studies {path.stem} first")
         else:
             self.settings, self.rows, self.table = dict(made_with), [], table
 
@@ -161,7 +161,7 @@ class Record:
         if not rows:
             raise ValueError(
                 f"{self.path} has no run of {arm} with {epochs} epochs and the teacher {candidate}:"
-                f" run python -m studies fair --arms {arm} --epochs {epochs}"
+                f" run python -m studies {self.path.stem} for it"
             )
         arrays = {name: self._arrays(name) for name in {row["file"] for row in rows}}
         key = "right" if measure == "accuracy" else "loss"

@@ -6,6 +6,7 @@ A sitting is one call of the command: it adds some runs to those of earlier ones
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 from asclib.corpus.embedded import render
 from asclib.runs import Data, Experiment, Profile, Run, build
 from asclib.runs.provenance import described, provenance
+from asclib.store import PROJECT
 from asclib.training import BatchTransform
 from studies import effort, renderings
 from studies.arms import Design
-from studies.candidates import CANDIDATES, kept_teacher, trained_with
+from studies.candidates import CANDIDATES, chosen_batch, kept_teacher, trained_with
 from studies.ready import Teacher, runs_of
 from studies.teachers import TEACHERS
+
+CHOSEN = PROJECT / "results" / "candidates.json"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,24 @@ class Sitting:
     batch: tuple[BatchTransform, ...]
     candidate: str
     further: tuple[int, ...] = renderings.FURTHER
+
+    @classmethod
+    def usual(
+        cls,
+        profile: Profile,
+        data_root: str | None,
+        recipe: str | None = None,
+        candidate: str | None = None,
+        further: tuple[int, ...] = renderings.FURTHER,
+    ) -> Sitting:
+        """With the augmentation and the teacher that the studies before this one have chosen.
+
+        Args: recipe, of `studies.recipe.RECIPES`; None takes that of results/recipe.json, and for
+            the candidate that of results/candidates.json; TEO-vATMSIC where nobody is chosen.
+        """
+        if candidate is None and CHOSEN.is_file():
+            candidate = json.loads(CHOSEN.read_text())["chosen"]
+        return cls(profile, data_root, chosen_batch(recipe), candidate or "fused", further)
 
     @functools.cached_property
     def first(self) -> Experiment:

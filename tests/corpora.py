@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +46,7 @@ TAU_SUBSETS = {5: 6_980, 10: 13_960, 25: 34_900, 50: 69_800, 100: 139_620}
 
 TAU_PLACES = {"train": 36, "test": 12, "unused": 12}  # of each scene; about as many as in TAU
 
+Part = Callable[[dict[str, Any]], tuple[str, str, str] | None]
 LABELLED = "filename\tscene_label"  # header of a split's table
 
 
@@ -167,3 +170,26 @@ def refused(root: Path, file: str, row: int | None, problem: str, remedy: str) -
     first = Corpus.report(root).iloc[0]
     assert first["problem"] == error.problem and first["remedy"] == error.remedy
     assert first["file"] == file and (pd.isna(first["row"]) if row is None else first["row"] == row)
+
+
+# ---- parts of a corpus -----------------------------------------------------------------------
+
+
+def cut(corpus: Corpus, target: Path, part: Part) -> Path:
+    """A folder of those clips of a corpus, their audio linked, under the names that `part` gives.
+
+    Args: part, from a clip (city, location, device, scene, ... by name) to the city, location and
+        device it is to have; None leaves it out. Of two clips under one name the first is taken.
+    """
+    names: dict[str, list[str]] = {"train": [], "test": []}
+    (target / "audio").mkdir(parents=True)
+    for clip in corpus.clips.query("split != 'unused'").to_dict("records"):
+        if (own := part(clip)) is None:
+            continue
+        scene, _, _, segment, piece, _ = clip["identifier"].split("-")
+        name = f"audio/{scene}-{own[0]}-{own[1]}-{segment}-{piece}-{own[2]}.wav"
+        if not (target / name).exists():
+            os.link(corpus.root / clip["filename"], target / name)
+            names[clip["split"]].append(name)
+    write_index(target, names["train"], names["test"])
+    return target

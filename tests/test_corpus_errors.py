@@ -165,6 +165,13 @@ def test_a_device_that_disagrees_with_the_file_name_is_named(root, device, probl
     refused(root, "meta.csv", 2, problem, "write 'a' as source_label")
 
 
+@pytest.mark.parametrize("place", ["porto-2", "lisboa-1", "porto", ""])
+def test_an_identifier_that_is_not_the_place_in_the_file_name_is_named(root, place):
+    edit(root / "meta.csv", 3, lambda line: line.replace("\tporto-1\t", f"\t{place}\t"))
+    problem = f"identifier {place!r} disagrees with the file name {SMALL_TRAIN[1]}"
+    refused(root, "meta.csv", 3, problem, "write 'porto-1' as identifier")
+
+
 @pytest.mark.parametrize("name", ["meta.csv", TRAIN, TEST, EVALUATE])
 def test_a_duplicate_row_is_named(root, name):
     rows = lines(root / name)

@@ -37,6 +37,8 @@ CONFIGURATIONS = {
     "tmsic": LogMel.tmsic(),
     "zero padding": LogMel(pad="constant"),
     "dcase_baseline": LogMel.dcase_baseline(),
+    "cp_mobile": LogMel.cp_mobile(),
+    "cnn_gru": LogMel.cnn_gru(),
     "16 kHz": LogMel(sample_rate=16_000, n_fft=1024, hop=256, n_mels=60),
     "odd sizes": LogMel(sample_rate=22_050, n_fft=999, hop=333, n_mels=40, win_length=700),
 }
@@ -138,6 +140,8 @@ def test_a_clip_is_the_same_alone_and_in_a_batch():
 def test_the_named_configurations_have_their_published_shapes():
     assert LogMel.tmsic().shape() == (1, 140, 8)
     assert LogMel.dcase_baseline().shape() == (1, 40, 51)
+    assert LogMel.cp_mobile().shape() == (1, 256, 65)
+    assert LogMel.cnn_gru().shape() == (1, 256, 33)
     assert LogMel.tmsic().shape(8000, 8000) == (1, 140, 8)
 
 

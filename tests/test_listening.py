@@ -27,7 +27,6 @@ from asclib.runs import Data, Experiment, Kept, Run
 from asclib.store import PROJECT
 from asclib.training import Training, predict, probabilities
 from tests.corpora import tone, wav
-from tests.data import TINY
 
 RATE = 8_000
 PICTURES = LogMel.tmsic()
@@ -371,14 +370,17 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(weights, tmp_path) -> No
     assert "caf\\udce9.wav,0," in (tmp_path / "out.csv").read_text()
 
 
-def test_without_a_model_the_book_s_student_listens(tiny_store, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "profile", {"quick": TINY}.__getitem__)
+def test_without_a_model_the_trained_student_listens(tmp_path, capsys):
     x = noise(3 * RATE)
     assert command.main([str(wav(tmp_path / "x.wav", x, RATE, "FLOAT"))]) == 0
     said = capsys.readouterr()
     assert "synthetic sound" in said.err
-    scene = Listener(Experiment(TINY).student()).hear(x, RATE).scene
+    scene = Listener(PROJECT / "models" / "student.safetensors").hear(x, RATE).scene
     assert f"decision: {scene}" in said.out
+
+
+def test_where_there_is_no_trained_student_that_of_the_quick_profile_is_asked(tmp_path):
+    assert command.student_alone(tmp_path / "student.safetensors") == Experiment("quick").student()
 
 
 def test_weights_of_other_widths_and_classes_listen(tmp_path, capsys) -> None:

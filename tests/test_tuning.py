@@ -310,15 +310,68 @@ def test_an_interrupted_search_proposes_what_an_unbroken_one_does(experiment, st
     assert [t.value for t in study.trials] == [t.value for t in unbroken.trials]
 
 
-def test_no_point_is_proposed_twice(experiment, tmp_path, monkeypatch):
+@pytest.mark.parametrize("proposer", ["tpe", "random"])
+def test_no_point_is_proposed_twice(experiment, tmp_path, monkeypatch, proposer):
     """Left alone, TPE proposes its favourite among few points again and again."""
 
     def flat(_, trial):
         return float(features.suggest(trial).n_mels == 140)
 
     monkeypatch.setattr(tuning_search, "_try", flat)
-    study = work(Search("features", experiment, replace(EFFORT, trials=40)), str(tmp_path / "j"))
+    search = Search("features", experiment, replace(EFFORT, trials=40), proposer)
+    study = work(search, str(tmp_path / "j"))
     assert len({str(trial.params) for trial in study.trials}) == 40
+
+
+def test_chance_does_not_learn_from_what_it_saw(experiment, tmp_path, monkeypatch):
+    """Its points are the same whatever the trials say; those of TPE are not."""
+    for proposer, same in (("random", True), ("tpe", False)):
+        drawn = []
+        for favourite in (40, 280):
+
+            def near(_, trial, favourite=favourite):
+                return -abs(features.suggest(trial).n_mels - favourite) / 300
+
+            monkeypatch.setattr(tuning_search, "_try", near)
+            search = Search("features", experiment, replace(EFFORT, trials=30), proposer)
+            study = work(search, str(tmp_path / f"{proposer}{favourite}"))
+            drawn.append([trial.params for trial in study.trials])
+        assert (drawn[0] == drawn[1]) == same
+
+
+def test_no_trial_is_judged_before_its_exam(experiment, tmp_path):
+    """Hyperband with a first exam after two epochs stops nobody after one."""
+    effort = Effort(trials=8, epochs=4, clips=40, exam=2)
+    study = work(Search("features", experiment, effort), str(tmp_path / "j"))
+    seen = [len(trial.intermediate_values) for trial in study.trials if trial.intermediate_values]
+    assert min(seen) >= 2 and max(seen) == 4
+
+
+# ---- equal costs ---------------------------------------------------------------------------------
+
+MACS = 10_000_000
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 5), (1, 140, 8), (1, 300, 17), (1, 60, 90)])
+def test_every_input_gets_the_widest_network_that_the_macs_allow(shape):
+    point = architecture.widest(features.NETWORK, shape, MACS)
+    spent = cost(point, shape)
+    first, second, third, _ = point.filters
+    assert second == third == 2 * first and point.kernels == features.NETWORK.kernels
+    assert spent.macs <= MACS and spent.parameters <= 128_000
+    wider = replace(point, filters=(first + 1, second + 2, third + 2, 0))
+    assert cost(wider, shape).macs > MACS or cost(wider, shape).parameters > 128_000
+
+
+def test_an_input_for_which_the_narrowest_network_costs_too_much_is_refused(experiment):
+    search = Search("features", experiment, replace(EFFORT, macs=MACS))
+    little = Search("features", experiment, replace(EFFORT, macs=MACS // 50))
+    large = Configuration(44_100, 2048, 25, 300)
+    with pytest.raises(architecture.TooLarge, match="MACs, 200,000 allowed"):
+        little.admit(large)
+    small = Configuration()
+    assert search.admit(small) == cost(search.network(small)().architecture, (1, 140, 8))
+    assert search.admit(small).macs > 0.8 * MACS
 
 
 def test_other_settings_are_another_study_in_the_same_storage(experiment, tmp_path):
@@ -328,8 +381,11 @@ def test_other_settings_are_another_study_in_the_same_storage(experiment, tmp_pa
         Search("architecture", experiment, EFFORT),
         Search("features", experiment, replace(EFFORT, epochs=4)),
         Search("features", Experiment(TINY, seed=1), EFFORT),
+        Search("features", experiment, EFFORT, "random"),
+        Search("features", experiment, replace(EFFORT, exam=2)),
+        Search("features", experiment, replace(EFFORT, macs=10_000_000)),
     ]
-    assert len({open_study(search, url).study_name for search in searches}) == 4
+    assert len({open_study(search, url).study_name for search in searches}) == len(searches)
     more = Search("features", experiment, replace(EFFORT, trials=50))
     assert open_study(more, url).study_name == searches[0].name()
 

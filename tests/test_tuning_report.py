@@ -100,7 +100,7 @@ def test_the_authors_against_themselves_differ_by_nothing(finished):
 def test_the_command_writes_what_it_found(finished, tmp_path):
     _, study, url = finished
     output = tmp_path / "results" / "found.json"
-    main = ["architecture", "--storage", url, "--epochs", "1", "--clips", "40"]
+    main = ["architecture", "--storage", url, "--effort", "quick", "--epochs", "1", "--clips", "40"]
     report.main([*main, "--seeds", "0", "1", "--output", str(output)], TINY)
     found = json.loads(output.read_text())
     assert len(found["trials"]) == 8 and sum(found["outcomes"].values()) == 8

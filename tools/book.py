@@ -2,6 +2,7 @@
 
     python -m tools.book book [-p NAME VALUE] [--only rrs]   executed copies and HTML in output/
     python -m tools.book html                                the committed notebooks to _build/html
+    python -m tools.book pdf                                 those pages as _build/pdf/book.pdf
     python -m tools.book outputs [--only rrs]                rewrite the committed notebooks
     python -m tools.book sync                                .py to .ipynb, executing nothing
 
@@ -37,6 +38,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from asclib.store import PROJECT, root, write_atomic
+from tools import pdf
 
 BOOK = PROJECT / "book"
 OUTPUT = PROJECT / "output"
@@ -356,6 +358,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     book.add_argument("--no-html", dest="html", action="store_false", help="do not render")
     commands.add_parser("html", help="render the committed notebooks, warnings are errors")
+    commands.add_parser("pdf", help="print those pages to one PDF, by headless Chromium")
     commands.add_parser("outputs", parents=[selection], help="rewrite the committed notebooks")
     commands.add_parser("sync", parents=[selection], help=".py to .ipynb, executing nothing")
     options = parser.parse_args(arguments)
@@ -364,11 +367,16 @@ def main(arguments: list[str] | None = None) -> None:
             run(options.only, options.pairs, options.output.absolute(), options.html)
         elif options.command == "html":
             print(f"The book: {render(PROJECT, PROJECT, strict=True)}")
+        elif options.command == "pdf":
+            pdf.find_chromium()  # before the pages, which take longer
+            folder = render(PROJECT, PROJECT, strict=True).parent
+            target = PROJECT / "_build" / "pdf" / "book.pdf"
+            print(f"The book: {pdf.print_book(folder, pages(), target)}")
         elif options.command == "outputs":
             outputs(options.only)
         else:
             sync(options.only)
-    except BookError as error:
+    except (BookError, pdf.PrintError) as error:
         sys.exit(f"tools.book: {error}")
 
 

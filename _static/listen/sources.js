@@ -74,13 +74,18 @@ async function openMicrophone(begin, take) {
     begin(context.sampleRate);
     const node = await tap(context, take);
     source.connect(node).connect(context.destination); // the tap itself is silent
-    await context.resume();
+    await Promise.race([context.resume(), patience(`The sound of this browser does not start, as where no loudspeaker is connected. ${on}`)]);
   } catch (error) {
     end();
     context.close();
     throw error;
   }
   return { stop: () => { end(); context.close(); } };
+}
+
+/** Fails after some seconds, in those words: a context without a device waits for ever. */
+function patience(words, seconds = 8) {
+  return new Promise((_, fail) => setTimeout(() => fail(new Trouble(words)), 1000 * seconds));
 }
 
 /** A node that hands on what it hears: an AudioWorklet, or what browsers had before. */

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from typing import Any
 
 from torch import nn
 
@@ -93,6 +94,17 @@ def _show(counted: Complexity, bits: int, totals: list[tuple[str, int, str]]) ->
 
 def network(spec: str) -> nn.Module:
     """The network that `module:factory` makes; ValueError says what to do when it makes none."""
+    net = made(spec)
+    if not isinstance(net, nn.Module):
+        raise ValueError(
+            f"{spec} gives a {type(net).__name__}, not a torch.nn.Module; "
+            "write a function without arguments that returns your network"
+        )
+    return net
+
+
+def made(spec: str) -> Any:
+    """What `module:factory` makes, or holds. Raises: ValueError saying what to name."""
     module_name, _, factory_name = spec.partition(":")
     if not module_name or not factory_name:
         raise ValueError(f"{spec!r}: give module:factory, such as asclib.networks:TMSIC")
@@ -106,16 +118,15 @@ def network(spec: str) -> nn.Module:
         raise ValueError(
             f"{module_name} has no {factory_name}; check the name after the colon"
         ) from error
+    if isinstance(factory, nn.Module) or not callable(factory):
+        return factory
     try:
-        net = factory if isinstance(factory, nn.Module) else factory()
+        return factory()
     except TypeError as error:
         raise ValueError(
             f"{spec} cannot be called without arguments: {error}; "
             "write a function without arguments that returns your network"
         ) from error
-    if not isinstance(net, nn.Module):
-        raise ValueError(f"{spec} gives a {type(net).__name__}, not a torch.nn.Module")
-    return net
 
 
 if __name__ == "__main__":

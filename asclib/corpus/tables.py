@@ -232,8 +232,9 @@ def _read_clips(
     clips: list[tuple[str, ...]] = []
     rows: list[int] = []
     first: dict[str, int] = {}  # identifier -> the row that lists it
-    columns = (meta.columns[name] for name in ("filename", "scene_label", "source_label"))
-    for row, name, scene, device in zip(meta.rows, *columns, strict=True):
+    asked = ("filename", "scene_label", "identifier", "source_label")
+    columns = (meta.columns[name] for name in asked)
+    for row, name, scene, place, device in zip(meta.rows, *columns, strict=True):
         match = allowed.pattern.fullmatch(name)
         if match is None:
             problems.append(CorpusError(meta.name, row, *allowed.problem(name)))
@@ -247,6 +248,10 @@ def _read_clips(
         if scene != fields[1]:
             what = allowed.label_problem(name, scene, fields[1])
             problems.append(CorpusError(meta.name, row, *what))
+        if place != (own := f"{fields[2]}-{fields[3]}"):
+            problem = f"identifier {place!r} disagrees with the file name {name}"
+            remedy = f"write {own!r} as identifier, or rename the file"
+            problems.append(CorpusError(meta.name, row, problem, remedy))
         if device != fields[6]:
             known = "" if device in (allowed.devices or [device]) else "unknown "
             problem = f"{known}device {device!r} disagrees with the file name {name}"

@@ -39,7 +39,7 @@ def purity(embedding: np.ndarray, clips: pd.DataFrame, neighbours: int = 10) -> 
     if not 1 <= neighbours <= others:
         raise ValueError(
             f"{neighbours} neighbours asked for, {others} clips outside the longest recording: "
-            "ask for fewer, at least one"
+            "ask for fewer, at least one, or bring more recordings to test on"
         )
     points = points - points.mean(0)  # |a|²+|b|²-2ab loses its digits far from the origin
     squares = (points**2).sum(1)

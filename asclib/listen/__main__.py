@@ -4,8 +4,9 @@
     python -m asclib listen walk.m4a --model student.tflite
     python -m asclib listen walk.m4a --model mynets:make --classes dog,siren
 
-Without --model the student of the book's quick profile listens, trained first where the store has
-none (a minute or two). It has learnt from synthetic sound only: not for a street.
+Without --model the student of models/ listens; where asclib was installed without that folder, the
+student of the book's quick profile, trained first where the store has none (a minute or two). Both
+have learnt from synthetic sound only: not for a street.
 
 Chapter: book/practice/listening.
 """
@@ -20,19 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
 
 from asclib.complexity.__main__ import network
 from asclib.corpus.tables import CorpusError
 from asclib.listen.listener import Heard, Listener, Model
-from asclib.networks.tmsic import TMSIC
 from asclib.progress import bars_beside_results
 from asclib.runs.experiment import Experiment
 from asclib.runs.profiles import profile
-from asclib.store import write_atomic
+from asclib.store import PROJECT, write_atomic
 
+TRAINED = PROJECT / "models" / "student.safetensors"
 SHOWN = 20  # rows of a file's table on the screen
 DIGITS = 4  # of a probability
 
@@ -120,27 +118,14 @@ def _listener(options: argparse.Namespace) -> Listener:
 def _model(name: str | None) -> Model:
     """What `--model` names. Raises: OSError or ValueError saying what to name."""
     if name is None:
-        print("the student of the quick profile, of synthetic sound", file=sys.stderr)
-        return Experiment(profile("quick")).student()
-    if name.endswith(".tflite"):
-        return name
-    if name.endswith(".safetensors"):
-        return student_of(Path(name))
-    return network(name)
+        print("the student alone, of synthetic sound: not for a street", file=sys.stderr)
+        return student_alone()
+    return name if name.endswith((".tflite", ".safetensors")) else network(name)
 
 
-def student_of(path: Path) -> nn.Module:
-    """The TMSIC whose weights a file holds, of any widths and number of classes."""
-    try:
-        weights = load_file(path)
-        widths = [len(weights[f"conv{layer}.weight"]) for layer in (1, 2, 3, 4)]
-        net = TMSIC(len(weights["head.bias"]), widths)
-        net.load_state_dict(weights)
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise ValueError(
-            f"{path} holds no weights of a TMSIC; name another network as module:factory"
-        ) from error
-    return net
+def student_alone(path: Path = TRAINED) -> Model:
+    """The file of the trained student; the run of the quick profile where there is no such file."""
+    return path if path.is_file() else Experiment(profile("quick")).student()
 
 
 def _show(file: str, one: Heard) -> None:

@@ -10,7 +10,9 @@ Chapter: book/practice/listening.
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from asclib.challenge.task import SAMPLE_RATE, SCENES
@@ -29,6 +33,7 @@ from asclib.corpus.recording import Recording, unheard
 from asclib.corpus.tables import CorpusError
 from asclib.features import FrontEnd, LogMel, resample
 from asclib.litert import LiteRT
+from asclib.networks.tmsic import TMSIC
 from asclib.progress import progress
 from asclib.runs.kept import Kept
 from asclib.runs.run import Run
@@ -38,6 +43,7 @@ BLOCK = 32  # seconds that go through front end and network together
 LONG = 600  # seconds: a recording from here on has a progress bar
 ROUNDED = 0.05  # how far from 1 the sum of probabilities may be that a file stores in eight bits
 
+Answers = Literal["logits", "probabilities"]
 Model = nn.Module | Run | Kept | str | Path | Callable[[Tensor], Tensor | np.ndarray]
 
 
@@ -71,15 +77,16 @@ class Listener:
         Listener(net)(waveform, sample_rate=16_000)
 
     Args:
-        model: a network from pictures to logits, a `Run` or `Kept` one, the path of a .tflite file,
-            or any function from pictures (batch, 1, mels, frames) to answers (batch, classes).
+        model: a network from pictures to logits, a `Run` or `Kept` one, the path of a .tflite file
+            or of a TMSIC's .safetensors, or any function from pictures (batch, 1, mels, frames) to
+            answers (batch, classes).
         classes: what the answers are of; those of a run's data, else the challenge's ten.
         front_end: makes the pictures; that of a run's data, else `LogMel.tmsic()`. Any other than a
             `LogMel` is given seconds at 44.1 kHz.
         answers: whether the model gives logits or probabilities.
 
-    Raises: FileNotFoundError or ValueError for a path that is no .tflite; TypeError for a model
-    that is none of these.
+    Raises: FileNotFoundError or ValueError for a path that is neither; TypeError for a model that
+    is none of these.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class Listener:
         *,
         classes: Sequence[str] | None = None,
         front_end: FrontEnd | None = None,
-        answers: Literal["logits", "probabilities"] = "logits",
+        answers: Answers = "logits",
     ):
         if answers not in ("logits", "probabilities"):
             raise ValueError(f"answers are 'logits' or 'probabilities', not {answers!r}")
@@ -99,7 +106,8 @@ class Listener:
         if isinstance(model, Kept) and model.name != "teacher":
             classes = classes or (model.name.removeprefix("member_"), "others")
         if isinstance(model, (str, Path)):
-            model = LiteRT(Path(model).expanduser())
+            path = Path(model).expanduser()
+            model = student_of(path) if path.suffix == ".safetensors" else LiteRT(path)
         elif isinstance(model, (Run, Kept)):
             model = model.net()
         if not callable(model):
@@ -193,20 +201,7 @@ class Listener:
                 f"the model answers {tuple(answers.shape)} to {len(seconds)} pictures, and there"
                 f" are {len(self.classes)} classes: name those it was trained for (classes=)"
             )
-        if not np.isfinite(answers).all():
-            raise ValueError("the model answers NaN or infinity to sound that has none")
-        share = (answers >= 0).all() and np.abs(answers.sum(1) - 1).max() < ROUNDED
-        if self._answers == "probabilities":
-            if not share:
-                raise ValueError("the model's answers are no probabilities: say answers='logits'")
-            return answers / answers.sum(1, keepdims=True)
-        if share and len(self.classes) > 1:
-            raise ValueError(
-                "the model's answers are positive and sum to 1, so they are probabilities, which a"
-                " softmax would flatten: say answers='probabilities'"
-            )
-        shifted = np.exp(answers - answers.max(1, keepdims=True))
-        return shifted / shifted.sum(1, keepdims=True)
+        return shares(answers, self._answers)
 
     @torch.no_grad()
     def _ask(self, pictures: Tensor) -> np.ndarray:
@@ -217,6 +212,46 @@ class Listener:
         if isinstance(answers, Tensor):
             answers = answers.detach().cpu().numpy()
         return np.asarray(answers, np.float64)
+
+
+def shares(answers: np.ndarray, given: Answers = "logits") -> np.ndarray:
+    """A model's answers (clips, classes) as probabilities. Args: given, what the answers are.
+
+    Raises: ValueError for NaN, or for answers that are evidently the other of the two.
+    """
+    if not np.isfinite(answers).all():
+        raise ValueError("the model answers NaN or infinity to sound that has none")
+    share = (answers >= 0).all() and np.abs(answers.sum(1) - 1).max() < ROUNDED
+    if given == "probabilities":
+        if not share:
+            raise ValueError("the model's answers are no probabilities: say answers='logits'")
+        return answers / answers.sum(1, keepdims=True)
+    if share and answers.shape[1] > 1:
+        raise ValueError(
+            "the model's answers are positive and sum to 1, so they are probabilities, which a"
+            " softmax would flatten: say answers='probabilities'"
+        )
+    shifted = np.exp(answers - answers.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def student_of(path: str | Path) -> TMSIC:
+    """The TMSIC whose weights a file holds, of any widths and number of classes, to be heard.
+
+    Raises: FileNotFoundError; ValueError naming the file when it holds something else.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    try:
+        weights = load_file(path)
+        widths = [len(weights[f"conv{layer}.weight"]) for layer in (1, 2, 3, 4)]
+        net = TMSIC(len(weights["head.bias"]), widths)
+        net.load_state_dict(weights)
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} holds no weights of a TMSIC; name another network as module:factory"
+        ) from error
+    return net.eval()
 
 
 def _blocks(seconds: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:

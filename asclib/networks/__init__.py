@@ -1,9 +1,14 @@
-"""The networks: the student, the teacher and what can be seen of them on the way."""
+"""The networks: the student, the teacher, peers, and what can be seen of them on the way."""
 
 from asclib.networks.outputs import (
     OUTPUTS,
     look,
     look_at,
+)
+from asclib.networks.rivals import (
+    CNNGRU,
+    Baseline2022,
+    CPMobile,
 )
 from asclib.networks.teacher import (
     OneVsAllTeacher,
@@ -20,11 +25,14 @@ from asclib.networks.tmsic import (
 )
 
 __all__ = [
+    "CNNGRU",
     "EMBEDDING",
     "INPUT_SHAPE",
     "OUTPUTS",
     "TMSIC",
     "WIDTHS",
+    "Baseline2022",
+    "CPMobile",
     "Conv2d",
     "OneVsAllTeacher",
     "count_parameters",

@@ -10,7 +10,7 @@ Chapters: book/input/feature_search, book/networks/architecture_search.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import optuna
@@ -23,7 +23,8 @@ from asclib.challenge.task import SCENES
 from asclib.complexity.count import complexity
 from asclib.networks.tmsic import INPUT_SHAPE, Conv2d
 
-LIMITED = (LIMITS[2022].parameters, LIMITS[2022].macs)  # 128 K and 30 M
+Limited = tuple[int | None, int | None]  # the most parameters, the most MACs
+LIMITED: Limited = (LIMITS[2022].parameters, LIMITS[2022].macs)  # 128 K and 30 M
 SIZES = (3, 5, 7)  # of a kernel, along mel and along time
 FILTERS = (32, 48, 64, 32)  # the most of each convolution; from 4 in steps of 4
 
@@ -51,14 +52,14 @@ class Cost(NamedTuple):
     parameters: int
     macs: int
 
-    def excess(self) -> dict[str, float]:
+    def excess(self, limits: Limited = LIMITED) -> dict[str, float]:
         """How far it is above each limit, as a share of the limit; negative when below."""
-        amounts = zip(self._fields, self, LIMITED, strict=True)
+        amounts = zip(self._fields, self, limits, strict=True)
         return {name: amount / limit - 1 for name, amount, limit in amounts if limit is not None}
 
-    def reasons(self) -> list[str]:
+    def reasons(self, limits: Limited = LIMITED) -> list[str]:
         """What exceeds what; empty when the network is within the limits."""
-        amounts = zip(("parameters", "MACs"), self, LIMITED, strict=True)
+        amounts = zip(("parameters", "MACs"), self, limits, strict=True)
         return [
             f"{amount:,} {name}, {limit:,} allowed"
             for name, amount, limit in amounts
@@ -67,11 +68,11 @@ class Cost(NamedTuple):
 
 
 class TooLarge(ValueError):
-    """A network above a limit, which must not be trained; `cost` holds its numbers."""
+    """A network above a limit, which must not be trained; `cost` and `limits` hold its numbers."""
 
-    def __init__(self, cost: Cost):
-        super().__init__("; ".join(cost.reasons()))
-        self.cost = cost
+    def __init__(self, cost: Cost, limits: Limited = LIMITED):
+        super().__init__("; ".join(cost.reasons(limits)))
+        self.cost, self.limits = cost, limits
 
 
 class Searched(nn.Module):
@@ -205,3 +206,25 @@ def parameters(architecture: Architecture) -> dict[str, int | float | str]:
     for name, dropout in zip(("2", "3", "4", "dense"), architecture.dropouts, strict=True):
         values[f"dropout_{name}"] = dropout
     return values | {"pooling": architecture.pooling, "dense": architecture.dense}
+
+
+def widest(form: Architecture, input_shape: tuple[int, ...], macs: int) -> Architecture:
+    """The widest network of a form that costs no more MACs for this input, and keeps the limits.
+
+    What reads a large picture and what reads a small one then cost the same, and inputs can be
+    compared. Args: form, whose numbers of filters keep their ratios.
+    Raises: TooLarge where even the narrowest costs more.
+    """
+    limits = (LIMITED[0], macs)
+    first, found = form.filters[0], None
+    for width in range(1, 16 * first + 1):
+        one, two, three, four = (round(width * n / first) for n in form.filters)
+        point = replace(form, filters=(one, two, three, four))
+        spent = cost(point, input_shape)
+        if spent.reasons(limits):
+            if found is None:
+                raise TooLarge(spent, limits)
+            break
+        found = point
+    assert found is not None
+    return found

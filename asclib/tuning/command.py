@@ -11,6 +11,7 @@ from dataclasses import replace
 from asclib import store
 from asclib.runs.experiment import Experiment
 from asclib.runs.profiles import Profile
+from asclib.tuning.sampler import PROPOSERS
 from asclib.tuning.search import EFFORTS, KINDS, Search
 
 
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", help="a folder in TAU layout, instead of that corpus")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--effort", choices=EFFORTS, default="study", help="spent on a trial")
+    help_ = "who proposes: TPE, or chance as its control; default: tpe"
+    parser.add_argument("--proposer", choices=PROPOSERS, default="tpe", help=help_)
     parser.add_argument("--epochs", type=positive, help="of the longest trials, not the effort's")
     parser.add_argument("--clips", type=positive, help="to fit on, not the effort's number")
 
@@ -43,9 +46,10 @@ def search_of(options: argparse.Namespace, profile: Profile | None = None) -> tu
     Args: profile, one of your own instead of the one that the options name.
     """
     effort = EFFORTS[options.effort]
+    epochs = options.epochs or effort.epochs
     effort = replace(
-        effort, epochs=options.epochs or effort.epochs, clips=options.clips or effort.clips
+        effort, epochs=epochs, clips=options.clips or effort.clips, exam=min(effort.exam, epochs)
     )
     experiment = Experiment(profile or options.profile, options.data_root, options.seed)
-    search = Search(options.kind, experiment, effort)
+    search = Search(options.kind, experiment, effort, options.proposer)
     return search, options.storage or str(store.root() / f"{search.name()}.journal")

@@ -15,7 +15,7 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,7 +24,6 @@ import numpy as np
 import optuna
 import pandas as pd
 import torch
-from optuna.distributions import BaseDistribution
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file
@@ -39,34 +38,52 @@ from asclib.runs.run import save_weights
 from asclib.store import artefact
 from asclib.training import Clips
 from asclib.tuning import architecture, features
-from asclib.tuning.architecture import Architecture, Cost, Searched, TooLarge
+from asclib.tuning.architecture import (
+    LIMITED,
+    Architecture,
+    Cost,
+    Limited,
+    Searched,
+    TooLarge,
+)
 from asclib.tuning.features import Configuration, EmptyFilters
 from asclib.tuning.lost import myself, repeat, repeat_lost
+from asclib.tuning.sampler import PROPOSERS, Proposer, SeededByNumber
 
 Kind = Literal["features", "architecture"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 COUNTED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 HEARTBEAT = 30  # seconds between two signs of life of a worker, in a database only
 SILENT = 4  # so many times as long, and it is taken for dead
-REDRAWS = 20  # of a point that was tried: near the good ones first, then anywhere
 
 Point = Configuration | Architecture
-Space = dict[str, BaseDistribution]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a search spends: trials, epochs of the longest of them, clips to fit on (or all)."""
+    """How much a search spends.
+
+    Args:
+        trials: of the study.
+        epochs: of the longest of them.
+        clips: to fit on, or all.
+        exam: epochs before Hyperband's first verdict: networks that have not begun to learn differ
+            by how fast they begin.
+        macs: of every network of a search for features, which is then as wide as that allows for
+            its input; None tries all inputs with one network, cheap for small ones.
+    """
 
     trials: int
     epochs: int
     clips: int | None = None
+    exam: int = 1
+    macs: int | None = None
 
 
 EFFORTS = {
     "quick": Effort(trials=12, epochs=3, clips=160),
-    "study": Effort(trials=200, epochs=9, clips=240),
-    "tau": Effort(trials=200, epochs=81),  # as many epochs as the published search
+    "study": Effort(trials=200, epochs=45, exam=5, macs=10_000_000),
+    "tau": Effort(trials=200, epochs=81, macs=10_000_000),  # the published search's epochs
 }
 # The rate does not fall: a network must be comparable with others after one epoch and after nine.
 PLAN = training.Training(
@@ -76,15 +93,21 @@ PLAN = training.Training(
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, with what effort, on whose clips; equal on all workers of a study."""
+    """What is searched, with what effort, on whose clips; equal on all workers of a study.
+
+    proposer: who proposes points, TPE or, as its control, chance.
+    """
 
     kind: Kind
     experiment: Experiment
     effort: Effort
+    proposer: Proposer = "tpe"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"no search for {self.kind!r}: choose one of {', '.join(KINDS)}")
+        if self.proposer not in PROPOSERS:
+            raise ValueError(f"nobody proposes as {self.proposer!r}: {' or '.join(PROPOSERS)}")
 
     @functools.cached_property
     def data(self) -> Data:
@@ -101,7 +124,8 @@ class Search:
 
         Code that comes to other features or weights makes another study of it.
         """
-        spent = {"epochs": self.effort.epochs, "clips": self.effort.clips}
+        spent = asdict(self.effort) | {"proposer": self.proposer}
+        spent.pop("trials")  # a study may be given more of them
         common = {"kind": self.kind, "seed": self.experiment.seed, **spent, "plan": asdict(PLAN)}
         versions = {"features": HEARD, "training": TRAINED}
         return common | {"data": self.data.store_key, "versions": versions}
@@ -139,13 +163,20 @@ class Search:
         Raises: EmptyFilters or TooLarge with the reason why it must not be.
         """
         if isinstance(point, Configuration):
-            return architecture.admit(features.NETWORK, point.log_mel().shape())
+            return architecture.admit(self._reader(point), point.log_mel().shape())
         return architecture.admit(point)
 
     def network(self, point: Point) -> functools.partial[Searched]:
         """Makes an untrained network for that point."""
-        shape = point if isinstance(point, Architecture) else features.NETWORK
-        return functools.partial(Searched, shape)
+        return functools.partial(
+            Searched, point if isinstance(point, Architecture) else self._reader(point)
+        )
+
+    def _reader(self, point: Configuration) -> Architecture:
+        """The network that an input is tried with."""
+        if self.effort.macs is None:
+            return features.NETWORK
+        return architecture.widest(features.NETWORK, point.log_mel().shape(), self.effort.macs)
 
     def trained(self, point: Point, leave: Searched | None = None) -> Searched | None:
         """The network that a finished trial left in the store; `leave` puts it there."""
@@ -156,74 +187,6 @@ class Search:
         net = self.network(point)()
         net.load_state_dict(load_file(folder / "weights.safetensors"))
         return net.eval()
-
-
-class SeededByNumber(optuna.samplers.BaseSampler):
-    """TPE whose random numbers follow from the seed and the number of the trial.
-
-    A sampler with one seed begins every worker, and every resumed run, with the same points. This
-    one draws other numbers for every trial; and a single worker that was interrupted proposes what
-    it would have proposed. Trial 0 is the authors' choice.
-
-    In a space of a few hundred points TPE soon proposes its favourite again and again. Trained from
-    the same seed it can say nothing new, so a point that was tried is drawn anew.
-    """
-
-    def __init__(self, seed: int, first: dict[str, Any]):
-        self.seed, self.first = seed, first
-        self.whole: optuna.Study | None = None  # the samplers see one bracket of Hyperband's
-        self.tpe = optuna.samplers.TPESampler(seed=seed)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
-        self.draw = int.from_bytes(digest[:4], "little")
-        self.tpe = optuna.samplers.TPESampler(seed=self.draw)
-        self.tpe.before_trial(study, trial)
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Space:
-        return self.tpe.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: Space
-    ) -> dict[str, Any]:
-        point = self.tpe.sample_relative(study, trial, search_space)
-        if not point:
-            return point
-        tried = [other.params for other in (self.whole or study).get_trials(deepcopy=False)]
-        # one candidate instead of the best of 24: draws from where the good trials are
-        near = optuna.samplers.TPESampler(seed=self.draw, n_ei_candidates=1)
-        anywhere = optuna.samplers.RandomSampler(seed=self.draw)
-        for attempt in range(2 * REDRAWS):
-            if point not in tried:
-                break
-            if attempt < REDRAWS:
-                point = near.sample_relative(study, trial, search_space)
-            else:
-                point = {
-                    name: anywhere.sample_independent(study, trial, name, distribution)
-                    for name, distribution in search_space.items()
-                }
-        return point
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        if trial.number == 0:
-            return self.first[param_name]
-        return self.tpe.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        self.tpe.after_trial(study, trial, state, values)
 
 
 def open_storage(url: str, heartbeat: int = HEARTBEAT) -> optuna.storages.BaseStorage:
@@ -258,14 +221,14 @@ def open_study(search: Search, url: str, heartbeat: int = HEARTBEAT) -> optuna.S
     """The study of a search in a storage (`open_storage`), begun when it is not there."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     start = (features if search.kind == "features" else architecture).parameters(search.start)
-    sampler = SeededByNumber(search.experiment.seed, start)
+    sampler = SeededByNumber(search.experiment.seed, start, search.proposer)
     sampler.whole = study = optuna.create_study(
         study_name=search.name(),
         storage=open_storage(url, heartbeat),
         direction="maximize",
         load_if_exists=True,
         sampler=sampler,
-        pruner=optuna.pruners.HyperbandPruner(1, search.effort.epochs, 3),
+        pruner=optuna.pruners.HyperbandPruner(search.effort.exam, search.effort.epochs, 3),
     )
     study.set_user_attr("settings", search.settings())
     return study
@@ -338,7 +301,7 @@ def _try(search: Search, trial: optuna.Trial) -> float:
         trial.set_constraint("filters", 1.0)
         _prune(trial, str(error))
     except TooLarge as error:
-        _note(trial, error.cost)
+        _note(trial, error.cost, error.limits)
         _prune(trial, str(error))
     _note(trial, cost)
     fit, validation = search.clips(point)
@@ -364,10 +327,10 @@ def _try(search: Search, trial: optuna.Trial) -> float:
     return float(history["validation_accuracy"].max())
 
 
-def _note(trial: optuna.Trial, cost: Cost) -> None:
+def _note(trial: optuna.Trial, cost: Cost, limits: Limited = LIMITED) -> None:
     trial.set_user_attr("macs", cost.macs)
     trial.set_user_attr("parameters", cost.parameters)
-    for name, value in cost.excess().items():
+    for name, value in cost.excess(limits).items():
         trial.set_constraint(name, value)  # TPE learns from these where it may look
 
 

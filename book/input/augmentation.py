@@ -50,7 +50,8 @@ experiment = Experiment(profile, data_root, seed)
 corpus, train = experiment.corpus, experiment.table("train")
 
 # %% [markdown]
-# Our example is a tram through a device other than `a`, because the authors changed only those clips.
+# Our example is a tram through a device other than `a`, because the authors changed only those clips. (A
+# corpus without one gives another clip, and the line below names it.)
 # All sounds of this chapter are at 8 kHz: what is above, TMSIC does not hear.
 
 # %%
@@ -202,31 +203,29 @@ plotting.players(sounds, 8_000)
 # They took recorded responses of devices; the devices of the embedded corpus are known by
 # construction. We use the *seen* ones only: with the responses of `s4` to `s6` those would be unseen no
 # longer. Real devices also compress, clip and hiss, which no filter does. How much of the way
-# does the filter go? In the training split every clip of another device has a parallel one of device
-# `a`: we send that through the other's filter and compare.
+# does the filter go? In the embedded corpus's training split every clip of another device has a parallel
+# one of device `a`: we send that through the other's filter and compare. Where `data_root` names recordings of
+# your own, the tables and pictures of this section are still of the embedded corpus, since nobody knows
+# the filters of your devices.
 
 # %%
 from asclib.corpus.embedded import RECORDERS
 
-responses = {
-    d: augmentation.impulse_response(RECORDERS[d])
-    for d in ("b", "c", "s1", "s2", "s3")
-}
-event = train["recording"] + "-" + train["slice"].astype(str)
-parallel = train.assign(event=event).pivot(
+responses = {d: augmentation.impulse_response(RECORDERS[d])
+             for d in ("b", "c", "s1", "s2", "s3")}
+known = experiment if data_root is None else Experiment("quick")
+table, folder = known.table("train"), known.corpus.root
+event = table["recording"] + "-" + table["slice"].astype(str)
+parallel = table.assign(event=event).pivot(
     index="event", columns="device", values="filename"
 )
 pairs = [
-    (device, files["a"], files[device])
-    for device in responses if device in parallel
+    (device, folder / files["a"], folder / files[device])
+    for device in responses
     for _, files in parallel.dropna(subset=["a", device]).head(10).iterrows()
 ]
 
 # %%
-def read(name):
-    return read_audio(corpus.root / name)
-
-
 def through(x, response):
     """Convolution in the frequency domain, cut to the length of x."""
     n = len(x) + len(response) - 1
@@ -240,7 +239,7 @@ def through(x, response):
 # %%
 rows = []
 for device, one, same in pairs:
-    a, b = read(one), read(same)
+    a, b = read_audio(one), read_audio(same)
     waves = np.stack([a, through(a, responses[device]), b])
     pictures = log_mel(waves)[:, 0]
     before, left = (pictures[:2] - pictures[2]).abs().mean((1, 2))
@@ -260,7 +259,7 @@ apart.round(2)
 
 # %% mystnb={"figure": {"name": "fig-augmentation-device", "caption": "One event: recorded by device a, that recording through the filter of another device, and recorded by that device."}, "image": {"alt": "Three log-mel pictures; the second and the third resemble each other more than the first, with darker bands at the top and bottom."}}
 pair = next(p for p in pairs if p[0] == pairs[-1][0])
-a, b = read(pair[1]), read(pair[2])
+a, b = read_audio(pair[1]), read_audio(pair[2])
 same_event = {
     "device a": a,
     f"a through the filter of {pair[0]}": through(a, responses[pair[0]]),
@@ -306,7 +305,7 @@ batch = experiment.clips("train").x[:64]
 rng = torch.Generator().manual_seed(seed)
 theirs = augmentation.freq_mixstyle(batch, p=1.0, generator=rng)
 rng.manual_seed(seed)  # mixup draws partners and weights in the same way
-mixed = augmentation.mixup(batch, torch.arange(64), generator=rng)
+mixed = augmentation.mixup(batch, torch.arange(len(batch)), generator=rng)
 partner, own = mixed.partner_labels, mixed.weight
 assert torch.allclose(mix_style(batch, partner, own), theirs, atol=1e-4)
 
@@ -316,7 +315,8 @@ assert torch.allclose(mix_style(batch, partner, own), theirs, atol=1e-4)
 # %% mystnb={"figure": {"name": "fig-augmentation-mixstyle", "caption": "Two clips, and each with the mean and deviation of the other in every band (the weight of its own is zero)."}, "image": {"alt": "Four log-mel pictures: two clips above, below them the same events with their brightness from band to band exchanged."}}
 parks = train[(train["scene"] == "park") & (train["device"] == "a")]
 park = pd.concat([parks, train]).iloc[0]
-z = soxr.resample(read(park["filename"]), 44_100, 8_000)
+z = read_audio(corpus.root / park["filename"])
+z = soxr.resample(z, 44_100, 8_000)
 two = torch.tensor(np.stack([picture(y), picture(z)]))[:, None]
 swapped = mix_style(two, torch.tensor([1, 0]), torch.zeros(2))[:, 0].numpy()
 names = [f"{c['scene']}, {c['device']}" for c in (clip, park)]
@@ -365,7 +365,7 @@ far = range(-800, 801)
 shift = next(k for k in far if np.array_equal(np.roll(y, k), rolled))
 even = ((own > 0.25) & (own < 0.75)).float().mean()
 print(f"rolled by {shift} of 8,000 samples")
-print(f"mixes with at least a quarter of each: {even:.0%} of 64")
+print(f"mixes with at least a quarter of each: {even:.0%} of {len(own)}")
 
 # %% mystnb={"figure": {"name": "fig-augmentation-mixup", "caption": "Half of each: the mean of two waveforms made equally loud, and the mean of their log-mel pictures; and a clip rolled by up to a tenth of a second."}, "image": {"alt": "Three log-mel pictures: the first shows the strong cells of both clips, the second a blend of both, the third resembles the tram shown before."}}
 half = y / (2 * y.std()) + z / (2 * z.std())
@@ -379,8 +379,9 @@ plotting.show(fig)
 
 # %% tags=["nbval-ignore-output"]
 assert len(half) == len(rolled) == 8_000
-sounds = {"half tram, half park": half}
-sounds |= {"tram, played as the mean picture": heard(y, blend - picture(y))}
+one, other = clip["scene"], park["scene"]
+sounds = {f"half {one}, half {other}": half}
+sounds |= {f"{one}, played as the mean picture": heard(y, blend - picture(y))}
 plotting.players(sounds | {"rolled": rolled}, 8_000)
 
 # %% [markdown]

@@ -19,8 +19,8 @@
 # **Prerequisites**: [the features](../input/features.ipynb); what a convolution and a gradient are.
 # **Data in**: the log-mel features of the corpus; `results/scoreboard.json` of the study.
 # **Data out**: the trained student, which every later chapter compares itself with.
-# **In the library**: `asclib.networks.published`, `asclib.networks.tmsic`, `asclib.runs.data`,
-# `asclib.runs.experiment`, `asclib.runs.run`, `asclib.training`.
+# **In the library**: `asclib.networks.published`, `asclib.networks.rivals`, `asclib.networks.tmsic`,
+# `asclib.runs.data`, `asclib.runs.experiment`, `asclib.runs.run`, `asclib.training`.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -601,6 +601,26 @@ runs.set_index("seed")[columns].astype(float).round(3)
 # For orientation only, since the data differ: on TAU, the authors' TMSIC taught by its teacher
 # reached 51.9 % on the 2023 evaluation set, with the same 51,986 parameters
 # {cite}`ipleiria2023dcase`.
+#
+# ## Its peers
+#
+# Others have built networks within the same limits. Three of them stand in `asclib.networks.rivals`, made
+# from their published descriptions: the baseline of 2022 {cite}`martinmorato2022low`, CP-Mobile as the
+# baseline of 2024 and 2025 {cite}`schmid2023distilling,schmid2024data`, and the runner-up of 2025, in which
+# a recurrent layer follows the convolutions {cite}`tan2025acoustic`. Each sees more of the sound than TMSIC,
+# which hears nothing above 4 kHz.
+#
+# | network | input (mel bands × frames) | up to | parameters | MACs | as published |
+# |---|---|---|---|---|---|
+# | TMSIC | 140 × 8 | 4 kHz | 51,986 | 25,376,896 | 51,986 |
+# | baseline of 2022 | 40 × 51 | 22.05 kHz | 46,246 | 29,203,560 | 46,512 and 29,234,920 |
+# | CP-Mobile, baseline of 2024 and 2025 | 256 × 65 | 16 kHz | 63,856 | 29,416,448 | 61,148 and 29,419,156 |
+# | CNN-GRU, runner-up of 2025 | 256 × 33 | 22.05 kHz | 59,513 | 10,889,944 | 58,171 and 10,902,300 |
+#
+# Our columns count all of them by one rule, the one above. The published pairs follow other rules: bytes of
+# an 8-bit file in 2022, weights without BN's running averages since. Each class of the module says what
+# lies between, to the last digit. What the peers score when they are trained as TMSIC is, on the same clips,
+# is a question for a study, `python -m studies peers`; nobody has run it yet, so no score stands here.
 
 # %% [markdown]
 # ## Takeaways

@@ -11,14 +11,13 @@
 #
 # ## What you will learn
 # * how one question with ten answers becomes ten questions with two;
-# * what label smoothing and a 1:9 imbalance do to the ten experts;
 # * how to combine ten yes-or-no answers without any training, and why it is a softmax;
 # * how the fused teacher is built, and why it cannot enter the challenge itself;
-# * how it compares with the student, and what its soft answers have to offer.
+# * whether ten networks beat one that is given the same effort, and whether their probabilities can be believed.
 #
-# **Prerequisites**: [the student](student.ipynb). **Data in**: the log-mel features, the
-# trained student. **Data out**: the trained teacher, whose answers
-# [distillation](../distillation/response.ipynb) hands on.
+# **Prerequisites**: [the student](student.ipynb), [the augmentations](../input/augmentation.ipynb). **Data in**: the
+# log-mel features, the trained student, `results/scoreboard.json` of the study. **Data out**: the trained teacher, whose
+# answers [distillation](../distillation/response.ipynb) hands on.
 # **In the library**: `asclib.networks.teacher`, `asclib.runs.kept`.
 
 # %% tags=["parameters"]
@@ -35,13 +34,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score
 
-from asclib import plotting, store, training
-from asclib.augmentation import freq_mixstyle
+from asclib import plotting, store
 from asclib.challenge import LIMITS, SCENES
 from asclib.complexity import complexity
-from asclib.evaluation import calibration, compare, evaluate, score
+from asclib.evaluation import calibration, compare, evaluate
+from asclib.training import predict
 
 # %%
 from asclib.networks import TMSIC, OneVsAllTeacher, one_vs_all
@@ -49,6 +48,7 @@ from asclib.plotting import glue
 from asclib.runs import Experiment, build
 
 plotting.use_style()
+tints = plotting.MUTED, "#2a9d8f", plotting.ACCENT, plotting.INK
 experiment = Experiment(profile, data_root, seed)
 control, fusion = experiment.control(), experiment.teacher()
 build([experiment.student(), control, fusion])
@@ -56,14 +56,15 @@ student, teacher = experiment.student().net(), fusion.net()
 members = dict(zip(SCENES, experiment.members(), strict=True))
 fit, test = experiment.clips("fit"), experiment.clips("test")
 clips = experiment.table("test")
+assert one_vs_all(torch.tensor([0, 1, 2]), 1).tolist() == [1, 0, 1]
 
 # %% [markdown]
 # ## Ten experts
 #
 # The student answers one question: which of ten scenes? The authors' teacher, TEO-vATMSIC, asks
 # ten: is this an airport or not, is this a bus or not, and so on. Each question has a network of
-# its own, a *member*: the body of the student with a head of two outputs, [class, others]. To
-# split a problem this way is called *one-vs-all* {cite}`rifkin2004defense`.
+# its own, a *member*: the body of the student with a head of two outputs, [class, others]. This is
+# called *one-vs-all* {cite}`rifkin2004defense`. A member's label is 0 for its own scene and 1 for all others.
 
 # %% mystnb={"figure": {"name": "fig-teacher", "caption": "The teacher. Every member reads the same clip. Alone, a member answers through a head of two outputs; in the fused teacher these heads are dropped, and one dense layer reads all embeddings."}, "image": {"alt": "A log-mel picture on the left, ten boxes in a column named after the scenes, ten bars of 256 numbers beside them, all joined by one box, dense, with ten outputs."}}
 figure, ax = plt.subplots(figsize=(7.2, 3.6))
@@ -82,49 +83,25 @@ ax.axis("off")
 plotting.show(figure)
 
 # %% [markdown]
-# The labels follow from the scenes: 0 for the member's own scene, 1 for all others. What share of
-# the clips is each member's own scene?
-
-# %%
-rows = {}
-for k, scene in enumerate(SCENES):
-    labels = (fit.labels != k).long()
-    assert torch.equal(labels, one_vs_all(fit.labels, k))
-    own, others = torch.bincount(labels, minlength=2).tolist()
-    rows[scene] = own, others, round(100 * own / (own + others), 1)
-columns = ["class", "others", "class (%)"]
-pd.DataFrame(rows, index=columns).T.astype({"class": int, "others": int})
-
-# %% [markdown]
 # ### Imbalance and label smoothing
 #
-# About one clip in ten belongs to the class. A member that always says "others" is right nine
-# times in ten, so *accuracy* says nothing here. The authors do not weight the classes; we follow
-# them. An unweighted member learns the probability, prior included, and we shall see that the
-# prior cancels.
-#
-# The imbalance has one trap: which epoch to keep? Early in its training, a member that says
-# "others" to everything has a low validation loss, lower perhaps than a later one that has begun
-# to detect and errs. To choose by loss may keep a network that detects nothing. The authors stop by
-# validation loss and keep the epoch with the best validation accuracy after the tenth. Our short runs keep
-# the last epoch. The `tau` profile does as the authors did, but by *macro* accuracy, the mean of the two
-# recalls: 50 % for a member that always says "others".
+# About one clip in ten is of a member's own scene. A member that always says "others" is right nine times in ten, so
+# *accuracy* says nothing here, and its validation loss may be the lowest of the first epochs. The authors
+# therefore keep the epoch with the best validation accuracy after the tenth; our short profiles keep the last. Nobody weights
+# the classes: a member learns the probability, prior included, and the prior will cancel.
 #
 # The members' cross-entropy is *smoothed*: with 0.1, the target for the two outputs is not (1, 0)
-# but (0.95, 0.05) {cite}`szegedy2016rethinking`. What is the best answer then? With $z$ the
-# difference of the two logits and $p = \sigma(z) = 1/(1 + e^{-z})$, which is the softmax of two
-# logits, the loss of a clip of the class is
+# but (0.95, 0.05) {cite}`szegedy2016rethinking`. With $z$ the
+# difference of the two logits and $\sigma(z) = 1/(1 + e^{-z})$, their softmax, the loss of a clip of the class is
 #
 # $$
 # \begin{aligned}
-# \ell(z) &= -0.95 \ln \sigma(z) \\
-# &\quad - 0.05 \ln \sigma(-z), \\
+# \ell(z) &= -0.95 \ln \sigma(z) - 0.05 \ln \sigma(-z), \\
 # \ell'(z) &= \sigma(z) - 0.95.
 # \end{aligned}
 # $$
 #
-# The best answer is $z = \ln(0.95/0.05) = \ln 19 \approx 2.94$, and to be more certain is
-# punished.
+# The best answer is $z = \ln(0.95/0.05) = \ln 19 \approx 2.94$. Any greater certainty is punished.
 
 # %% mystnb={"figure": {"name": "fig-smoothing", "caption": "Loss of one clip of the class against the difference of the two logits, with and without label smoothing."}, "image": {"alt": "Two curves falling from the left. Without smoothing the curve goes on to zero, with smoothing it has a minimum at 2.94 and rises again."}}
 margin = torch.linspace(-4, 8, 121)
@@ -143,102 +120,62 @@ ax.legend()
 plotting.show(figure)
 
 # %% [markdown]
-# ### Colours exchanged
-#
-# A teacher should know scenes, and not devices. The authors trained on six versions of each clip of
-# the rarer devices, as the `tau` profile does; a short run cannot afford it. Our short profiles train the members with
-# *Freq-MixStyle*, as the baselines of the challenge do since 2023
-# {cite}`zhou2021domain,kim2022domain,schmid2022knowledge`. A device adds its colour to the log-mel:
-# a mean and a deviation of each band over time. So each clip of a batch gets, band by band, a mean and
-# a deviation between its own and another clip's,
-#
-# $$ x' = \frac{x - \mu}{\sigma}\,\big(\lambda \sigma + (1 - \lambda)\,\sigma_2\big)
-#    + \lambda \mu + (1 - \lambda)\,\mu_2 , $$
-#
-# with a random $\lambda$ for each clip. This happens to four batches in ten, to members and to the
-# fusion, and not to the student. What becomes of two clips?
-
-# %% mystnb={"figure": {"name": "fig-mixstyle", "caption": "Mean log-mel over time of two clips that are alone in a batch, and of the same clips after Freq-MixStyle."}, "image": {"alt": "Two solid curves over mel bands, and two dashed ones that lie between them."}}
-batch = fit.x[[0, len(fit.x) // 2]]
-between = (batch - batch.flip(0)).mean(3).abs().mean((1, 2))
-for attempt in range(500):  # until both went a part of the way to the other
-    generator = torch.Generator().manual_seed(attempt)
-    mixed = freq_mixstyle(batch, p=1.0, generator=generator)
-    way = (mixed - batch).mean(3).abs().mean((1, 2)) / between
-    if ((way > 0.25) & (way < 0.75)).all():
-        break
-figure, ax = plt.subplots(figsize=(6.5, 2.8))
-for k, colour in enumerate((plotting.INK, plotting.ACCENT)):
-    ax.plot(batch[k, 0].mean(1), color=colour, label=f"clip {k + 1}")
-    ax.plot(mixed[k, 0].mean(1), "--", color=colour)
-ax.set(xlabel="mel band", ylabel="mean log-mel (nepers)")
-ax.legend()
-plotting.show(figure)
-
-# %% [markdown]
 # ### How good is each expert?
 #
-# A detector is judged by how it *ranks* clips. The area under the ROC curve (ROC AUC) is the
-# probability that a clip of the class gets a higher score than a clip of another scene; 0.5 is chance.
-# Average precision (AP) asks how pure the top of the ranking is; chance is the share of the
-# class.
+# A detector is judged by how it *ranks* clips. Average precision asks how pure the top of its ranking is; chance is the
+# share of the class, one in ten.
 
 # %% tags=["nbval-ignore-output"]
 answers = torch.stack(
-    [training.predict(m.net(), test.x) for m in members.values()], dim=1)
+    [predict(m.net(), test.x) for m in members.values()], dim=1)
 z = answers[..., 0] - answers[..., 1]  # (clips, 10): class minus others
-rows = {}
-for k, scene in enumerate(SCENES):
-    own = (test.labels == k).numpy()
-    if 0 < own.sum() < len(own):
-        rows[scene] = [roc_auc_score(own, z[:, k]),
-                       average_precision_score(own, z[:, k]), own.mean()]
-detection = pd.DataFrame(rows, index=["ROC AUC", "AP", "chance AP"]).T
-assert detection["ROC AUC"].mean() > 0.55
-detection.round(2)
+histories = {scene: m.history() for scene, m in members.items()}
+ap = pd.Series({s: average_precision_score(test.labels == k, z[:, k])
+                for k, s in enumerate(SCENES) if (test.labels == k).any()})
+prior = np.array([0.1, 0.9])
+costs = -prior @ np.log(prior)  # of answering one in ten to every clip
+worse = [scene for scene, history in histories.items()
+         if history["validation_loss"].iloc[-1] > costs]
+glue("worse", ", ".join(worse).replace("_", " ") or "none")
+for word, scene in {"best": ap.idxmax(), "worst": ap.idxmin()}.items():
+    glue(word, f"{scene.replace('_', ' ')} ({ap[scene]:.2f})")
+assert ap.mean() > 0.2
 
-# %% mystnb={"figure": {"name": "fig-member-curves", "caption": "Left: average precision of each member on the test clips of this run, with chance as a tick. Right: validation loss of each member while it was trained, smoothing not included; dotted, what it costs always to answer the prior, one in ten."}, "image": {"alt": "A horizontal bar for each of the ten scenes with a tick near ten per cent, and beside it ten curves of validation loss over epochs in the colours of the scenes."}}
+# %% mystnb={"figure": {"name": "fig-member-curves", "caption": "Left: average precision of each member on the test clips of this run; the line is chance. Right: validation loss of each member while it was trained, smoothing not included; dotted, what it costs always to answer one in ten."}, "image": {"alt": "A horizontal bar for each of the ten scenes with a line at ten per cent, and beside it ten curves of validation loss over epochs in the colours of the scenes."}}
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
-colours = [plotting.SCENE_COLOURS[scene] for scene in detection.index]
-names = [scene.replace("_", " ") for scene in detection.index]
-left.barh(names, detection["AP"], color=colours)
-left.plot(detection["chance AP"], names, "|", color="black", ms=12)
+left.barh(ap.index.str.replace("_", " "), ap,
+          color=[plotting.SCENE_COLOURS[scene] for scene in ap.index])
+left.axvline(0.1, color="black", lw=1)
 left.set(xlabel="average precision", xlim=(0, 1))
 left.invert_yaxis()
-for scene, colour in plotting.SCENE_COLOURS.items():
-    history = members[scene].history()
-    epochs = history["epoch"] + 1
-    right.plot(epochs, history["validation_loss"], color=colour)
-prior = np.array([0.1, 0.9])
-right.axhline(-prior @ np.log(prior), color="black", ls=":")
+for scene, history in histories.items():
+    right.plot(history["epoch"] + 1, history["validation_loss"],
+               color=plotting.SCENE_COLOURS[scene])
+right.axhline(costs, color="black", ls=":")
 right.set(xlabel="epoch", ylabel="validation loss (nats)")
 plotting.show(figure)
 
 # %% [markdown]
+# In this run the best detector is that of the {glue:text}`best`, the worst that of the {glue:text}`worst`. A member whose
+# curve ends above the dotted line would do better to answer one in ten to every clip; here: {glue:text}`worse`. It
+# can still rank clips well, but its probabilities are worth less than none.
+#
 # ## Ten answers, one decision
 #
 # Member $k$ says "yes" with probability $p_k = \sigma(z_k)$. How do ten such numbers become one
-# distribution over ten scenes? Suppose the members' verdicts are independent coins. A clip has
-# one scene, so we look only at the outcomes with *exactly one* yes. That yes is member $k$'s with
-# a probability proportional to
+# distribution over ten scenes? Suppose the members' verdicts are independent coins. A clip has one scene, so look
+# only at the outcomes with *exactly one* yes. That yes is member $k$'s with a probability proportional to
 #
 # $$
 # \begin{aligned}
-# &p_k \prod_{j \ne k} (1 - p_j) \\
-# &= \frac{p_k}{1 - p_k} \prod_{j} (1 - p_j) \\
-# &\propto \frac{p_k}{1 - p_k} = e^{z_k}.
+# &p_k \prod_{j \ne k} (1 - p_j) = \frac{p_k}{1 - p_k} \prod_{j} (1 - p_j) \\
+# &\quad\propto\; \frac{p_k}{1 - p_k} = e^{z_k}.
 # \end{aligned}
 # $$
 #
 # The product over all $j$ is the same for every $k$ and cancels. What remains are the *odds* of
-# each member, divided by their sum:
-#
-# $$
-# P(k \mid \text{one yes}) = \frac{e^{z_k}}{\sum_j e^{z_j}} = \mathrm{softmax}(z)_k.
-# $$
-#
-# Under this supposition the softmax of the ten logit differences *is* the posterior. We check it by
-# adding up over all $2^{10}$ outcomes.
+# each member, and divided by their sum they are the softmax of $z$. We check it by
+# adding up over all $2^{10}$ outcomes, and set beside it what people often do instead: $p_k / \sum_j p_j$.
 
 # %%
 generator = torch.Generator().manual_seed(1)
@@ -252,76 +189,33 @@ for outcome in itertools.product((0, 1), repeat=10):
         posterior += chance * verdicts
 posterior /= posterior.sum()
 assert np.allclose(posterior, example.softmax(0).numpy())
-both = {"counted": posterior, "softmax": example.softmax(0).numpy()}
-pd.DataFrame(both, index=SCENES).round(3)
+three = {"counted": posterior, "softmax": example.softmax(0).numpy(),
+         "normalised p": p / p.sum()}
+pd.DataFrame(three, index=SCENES).round(3)
 
 # %% [markdown]
-# Two consequences. If all logits are shifted by the same amount, nothing changes. All members
-# have the same 1:9 prior, and a prior is just such a shift, of $\ln(1/9)$. It cancels. A prior
-# that only *one* member has does not: it multiplies that scene's odds.
+# The odds separate the scenes more, but the order of the scenes, and so the decision, is the same. A shift of all logits
+# changes nothing. The members' common prior of 1:9 is such a shift, of $\ln(1/9)$, and cancels; a prior that only *one*
+# member has would multiply that scene's odds.
 #
-# People often normalise the probabilities instead: $p_k / \sum_j p_j$. That is something else,
-# and the difference is large when a member is almost certain.
-
-# %%
-z_small = torch.full((10,), -3.0)
-z_small[0], z_small[1] = 4.0, 1.0
-shift = torch.zeros(10)
-shift[0] = np.log(1 / 9)  # scene 0 alone is rarer in its training
-ways = {
-    "softmax of z": z_small.softmax(0),
-    "all shifted by ln(1/9)": (z_small + np.log(1 / 9)).softmax(0),
-    "only scene 0 shifted": (z_small + shift).softmax(0),
-    "normalised sigmoids": z_small.sigmoid() / z_small.sigmoid().sum(),
-}
-table = {name: way[:3].tolist() for name, way in ways.items()}
-columns = ["scene 0 (z = 4)", "scene 1 (z = 1)", "each other (z = -3)"]
-pd.DataFrame(table, index=columns).T.round(3)
-
-# %% mystnb={"figure": {"name": "fig-odds", "caption": "Probability of a scene after combination, against what its own member says. A second member says 0.5, the other eight say 0.05."}, "image": {"alt": "Two curves that start at zero and cross. The normalised odds reach one; the normalised sigmoids flatten and stop near one half."}}
-own = torch.linspace(0.001, 0.999, 200)
-p = torch.full((200, 10), 0.05)
-p[:, 0], p[:, 1] = own, 0.5
-figure, ax = plt.subplots(figsize=(5.5, 2.8))
-combined = torch.logit(p).softmax(1)[:, 0]
-ax.plot(own, combined, color=plotting.INK, label="normalised odds")
-sigmoids = p[:, 0] / p.sum(1)
-ax.plot(own, sigmoids, color=plotting.ACCENT, label="normalised sigmoids")
-ax.set(xlabel="the member's own probability", ylabel="combined")
-ax.legend()
-plotting.show(figure)
-
-# %% [markdown]
-# The supposition is bold, for the members hear the same clip. Ten perfect members would say
-# probabilities that sum to one already, and the odds would exaggerate them: 0.8 and 0.2 become 0.94
-# and 0.06.
+# The assumption is strong, because all members hear the same clip. The probabilities of ten perfect members sum to one
+# already, and the odds would exaggerate them: 0.8 and 0.2 would become 0.94 and 0.06.
 #
-# Both ways put the scenes in the same order, so the decision is the same. What differs is how
-# sure they are of it, and the log loss sees that. On the test clips of this run:
-
-# %% tags=["nbval-ignore-output"]
-sigmoid = z.sigmoid().numpy()
-ways = {"normalised odds": z.double().softmax(1).numpy(),
-        "normalised sigmoids": sigmoid / sigmoid.sum(1, keepdims=True)}
-scores = [score(p, clips).overall for p in ways.values()]
-for name, way in zip(ways, scores, strict=True):
-    print(f"{name:20} accuracy {100 * way.accuracy:.1f} %, "
-          f"log loss {way.log_loss:.3f}")
-gap = np.abs(ways["normalised odds"] - ways["normalised sigmoids"]).max()
-print(f"largest difference of a probability: {gap:.2f}")
-assert abs(scores[0].accuracy - scores[1].accuracy) < 0.005
-
-# %% [markdown]
+# One-vs-all has an older and larger family. {cite:t}`dietterich1995solving` gave every class a *codeword*
+# of zeros and ones. Each place of the word is a question with a network of its own, and the answer is
+# the class whose word is nearest to the verdicts. One-vs-all is the code of words with a single one. They
+# differ in two places only, so one wrong verdict leaves a tie, which is noticed and cannot be corrected.
+# Longer words correct errors (exercise 1), but ask questions such as "airport, metro or park?", which may
+# be harder to learn.
+#
 # ## Fusion
 #
-# The experts were trained apart, and nothing made their scores comparable. The authors let the
-# teacher learn to weigh them. The ten heads are dropped. The ten embeddings of 256 numbers are
-# put side by side, and one dense layer turns the 2,560 numbers into ten logits.
+# Nothing made the scores of ten experts comparable. So the authors let the teacher learn to weigh them: the heads are
+# dropped, the ten embeddings of 256 numbers are put side by side, and one dense layer makes ten logits of them.
 #
-# The authors start this layer from random weights and train for many epochs, and so does the `tau`
-# profile. A short run cannot afford that, so its layer starts where the members stand: the row of scene $k$ holds the difference
-# of the two rows of member $k$'s own head, and zeros for the other members. The fused answer is
-# then the unfused one, until training moves it.
+# The authors, and the `tau` profile, start this layer from random weights and train for up to 200 epochs. The shorter
+# profiles start it from the members' own heads, with one or two epochs at a low rate. Its answer is the unfused one
+# until training moves it, and so little training does not move it far.
 
 # %%
 def fused(members, head, x):
@@ -339,10 +233,9 @@ same = torch.allclose(begun, z[:50], atol=1e-3)
 print("before the first step, fused is unfused:", same)
 
 # %% [markdown]
-# Head and bodies are then trained together on the ten-way labels. Throughout, the members stay in
-# *inference mode*: no dropout, and BN uses its stored statistics. Their weights move and their
-# statistics must not. To set `requires_grad` to false does not achieve this, for BN's averages
-# are no parameters: in training mode they move with every batch that passes. One step shows both.
+# Head and bodies are trained together, with the members in *inference mode*: no dropout, and BN uses its stored
+# statistics. The weights move and the statistics must not. To set `requires_grad` to false would not do: BN's averages
+# are no parameters, and in training mode they move with every batch that passes.
 
 # %%
 def buffers(net):
@@ -364,7 +257,7 @@ for name in ("our teacher.train()", "torch's own train()"):
 # %% [markdown]
 # ## Too large to enter
 #
-# What does the teacher cost, and would it be allowed to enter? We count both as
+# Would it be allowed to enter the challenge? We count as
 # [the chapter on complexity](../compression/complexity.ipynb) explains, at one byte per parameter.
 
 # %%
@@ -377,250 +270,297 @@ rows = {n: (f"{c.parameters:,}", f"{c.macs:,}") for n, c in costs.items()}
 pd.DataFrame(rows, index=["parameters", "MACs"]).T
 
 # %% [markdown]
-# The teacher costs ten times what the student costs: four times the limit of size and eight times
-# that of MACs. It cannot enter. But it may *teach*: the rules limit the size of what is submitted,
-# not of what taught it. That is the idea of distillation {cite}`hinton2015distilling`.
+# Four times the limit of size and eight times that of MACs: it cannot enter. But it may *teach*, because the rules limit
+# what is submitted and not what taught it. That is the idea of distillation {cite}`hinton2015distilling`.
 #
 # ## Do ten beat one?
 #
-# Four systems on the same test clips: the student, the ten members without fusion (the normalised
-# odds), the fused teacher, and a control. A teacher may be given more than its students: here its
-# members exchange colours, and the study trains them for more epochs. The control is one student with
-# all the effort that a member gets.
-
-# %% tags=["nbval-ignore-output"]
-systems = {
-    "student": training.predict(student, test.x),
-    "student, control": training.predict(control.net(), test.x),
-    "members, unfused": z,
-    "teacher, fused": training.predict(teacher, test.x),
-}
-systems = {n: v.double().softmax(1).numpy() for n, v in systems.items()}
-scores = {name: evaluate(p, clips) for name, p in systems.items()}
-columns = ["accuracy", "accuracy_low", "accuracy_high", "log_loss"]
-table = pd.DataFrame({n: vars(s.overall) for n, s in scores.items()}).T
-assert (table["accuracy"] > 0.15).all()
-table[columns].astype(float).round(3)
-
-# %% [markdown]
-# Where do they differ? We look scene by scene.
-
-# %% mystnb={"figure": {"name": "fig-one-vs-all", "caption": "Recall of each scene on the test clips of this run, with 95 % intervals over locations, for the four systems."}, "image": {"alt": "For each of the ten scenes four dots with intervals, one for each system, close to each other in some scenes and apart in others."}}
-figure, ax = plt.subplots(figsize=(6.5, 5.6))
-colours = (plotting.MUTED, "#2a9d8f", plotting.ACCENT, plotting.INK)
-for i, (name, one) in enumerate(scores.items()):
-    scenes = pd.DataFrame(one.scenes.values(), index=one.scenes.keys())
-    labels = [scene.replace("_", " ") for scene in scenes.index]
-    plotting.intervals(
-        ax, labels, *(100 * scenes[c] for c in columns[:3]),
-        colour=colours[i], offset=0.2 * (i - 1.5), label=name)
-ax.set(xlabel="recall (%)", xlim=(-3, 103))
-ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, fontsize=8)
-plotting.show(figure)
-
-# %% [markdown]
-# Intervals that overlap do not settle a comparison. All four heard the same places: a hard one is
-# hard for all. So we take the difference of two systems place by place, and ask how it spreads. An
-# interval that includes zero leaves the sign open.
-
-# %% tags=["nbval-ignore-output"]
-pairs = [("student", "members, unfused"), ("student", "teacher, fused"),
-         ("members, unfused", "teacher, fused"),
-         ("student, control", "teacher, fused")]
-rows = {}
-for a, b in pairs:
-    difference = compare(systems[a], systems[b], clips)
-    low, high = difference.accuracy_low, difference.accuracy_high
-    assert low <= high
-    rows[f"{b} - {a}"] = [*(100 * np.array([difference.accuracy, low, high])),
-                          difference.log_loss, not low <= 0 <= high]
-names = ["accuracy (points)", "low", "high", "log loss", "excludes zero"]
-pd.DataFrame(rows, index=names).T.infer_objects().round(3)
-
-# %% [markdown]
-# ### Several seeds
-#
-# One training decides nothing. The study trained all of it from several seeds on the larger
-# embedded corpus (synthetic, not TAU). Its table has two intervals for the difference to the
-# student: over test recordings, and over seeds.
+# The student is the wrong rival to tell, because the members were given more than it. The
+# fair one is a *control*: one student with all that a member gets. What is that, here and in the study?
 
 # %%
 study = store.results("scoreboard")
-names = ["student", "student_control", "teacher_unfused", "teacher"]
-runs = pd.DataFrame(study["runs"]).query("system in @names")
-seeds = runs.pivot(index="seed", columns="system", values="accuracy")[names]
-against = pd.DataFrame(study["differences"]).set_index(["base", "system"])
-columns = ["accuracy", "accuracy_low", "accuracy_high",
-           "seeds_low", "seeds_high"]
-control = 100 * against.loc[("student_control", "teacher"), columns]
-against = against.loc["student"].loc[names[1:]]
-in_nats = against.loc["teacher", ["log_loss", "log_loss_low", "log_loss_high"]]
-against = 100 * against[columns].astype(float)
-print("difference to the student, in points of macro accuracy")
-print(against.round(1).to_string())
-print("\nmacro accuracy (%) of each seed")
-print((100 * seeds).round(1).to_string())
+plan, there = experiment.profile, study["profile"]
+plans = {"student": (plan.student, "student"),
+         "student, control": (control.plan, "member"),
+         "a member": (plan.member, "member"),
+         "fusion": (plan.fusion, "fusion")}
+rows = {name: {"epochs here": here.epochs,
+               "in the study": there[kind]["epochs"],
+               "its rate": f"{there[kind]['learning_rate']:g}",
+               "Freq-MixStyle": "yes" if here.batch else "no",
+               "smoothing": here.label_smoothing}
+        for name, (here, kind) in plans.items()}
+pd.DataFrame(rows).T
 
 # %%
-rows = {**dict(against.iterrows()), "control": control.astype(float)}
-for name, row in rows.items():
-    open_ = row["accuracy_low"] <= 0 <= row["accuracy_high"]
-    glue(f"{name}_verdict", "includes" if open_ else "excludes")
-    for column, value in row.items():
-        glue(f"{name}_{column}", float(value))
-for name, mean in (100 * seeds.mean()).items():
-    glue(f"{name}_mean", float(mean))
-for name, mean in runs.groupby("system")["calibration_error"].mean().items():
-    glue(f"{name}_calibration", float(mean))
-for name, value in in_nats.items():
-    glue(f"teacher_{name}", float(value))
-glue("teacher_seeds", float(len(seeds)))
-losses = runs.groupby("system")["log_loss"].agg(["mean", "min", "max"])
-losses.loc[names].round(3).rename_axis("log loss over seeds")
+tried, = (d for d in store.results("augmentation")["differences"] if [
+    d[k] for k in ("recipe", "base", "devices")] == ["Freq-MixStyle", "none",
+                                                     "all"])
+for end in ("", "_low", "_high"):
+    glue(f"mixstyle{end}", 100 * tried[f"accuracy{end}"])
+assert tried["accuracy_low"] < 0 < tried["accuracy_high"]
 
 # %% [markdown]
-# Over {glue:text}`teacher_seeds:.0f` seeds the mean macro accuracies are
-# {glue:text}`student_mean:.1f` % (student), {glue:text}`student_control_mean:.1f` % (control),
-# {glue:text}`teacher_unfused_mean:.1f` % (members, unfused) and
-# {glue:text}`teacher_mean:.1f` % (fused). The difference of the fused teacher to the
-# student is {glue:text}`teacher_accuracy:+.1f` points, with a 95 % interval over recordings from
-# {glue:text}`teacher_accuracy_low:+.1f` to {glue:text}`teacher_accuracy_high:+.1f`, which
-# {glue:text}`teacher_verdict` zero. Over seeds, the interval of the same difference goes from
-# {glue:text}`teacher_seeds_low:+.1f` to {glue:text}`teacher_seeds_high:+.1f`.
-#
-# For the unfused members the difference is {glue:text}`teacher_unfused_accuracy:+.1f` points, from
-# {glue:text}`teacher_unfused_accuracy_low:+.1f` to
-# {glue:text}`teacher_unfused_accuracy_high:+.1f`; this interval
-# {glue:text}`teacher_unfused_verdict` zero.
-#
-# How much of that do the ten networks earn, and how much the effort? The fused teacher minus the control,
-# one student with the effort of a member, is {glue:text}`control_accuracy:+.1f` points. The interval
-# over recordings, from {glue:text}`control_accuracy_low:+.1f` to
-# {glue:text}`control_accuracy_high:+.1f`, {glue:text}`control_verdict` zero; the one over seeds goes
-# from {glue:text}`control_seeds_low:+.1f` to {glue:text}`control_seeds_high:+.1f`.
-#
-# Read the first difference with care: it sets a teacher given more effort against a student given less. Only
-# the control compares ten networks with one.
-#
-# How long each network trains was set on validation clips. One choice was not as clean: the rate of the fusion was
-# reopened after one seed's test score had shown the fused teacher behind its unfused members, and then settled on
-# validation clips.
-#
-# In log loss the fused teacher differs from the student by {glue:text}`teacher_log_loss:+.2f` nats,
-# from {glue:text}`teacher_log_loss_low:+.2f` to {glue:text}`teacher_log_loss_high:+.2f` over
-# recordings; below zero is better. A system may be right more often and still be too sure when it
-# is wrong.
+# In the study a member has more epochs than the student, at the quick profile fewer: the control has less there, not more.
+# [Freq-MixStyle](../input/augmentation.ipynb) stands in for the six versions of a clip that the authors, and `tau`, train
+# on. It is no advantage to count on: in that chapter's study, at equal steps, it changes {glue:text}`mixstyle:+.1f`
+# points, from {glue:text}`mixstyle_low:+.1f` to {glue:text}`mixstyle_high:+.1f` over recordings. Eight overlapping frames
+# are few to take a deviation from. The live run:
+
+# %% tags=["nbval-ignore-output"]
+systems = {"student": predict(student, test.x),
+           "student, control": predict(control.net(), test.x),
+           "members, unfused": z, "teacher, fused": predict(teacher, test.x)}
+systems = {n: v.double().softmax(1).numpy() for n, v in systems.items()}
+fused, rows = systems["teacher, fused"], {}
+for name, p in systems.items():
+    one, d = evaluate(p, clips).overall, compare(p, fused, clips)
+    rows[name] = [*(100 * np.array([one.accuracy, one.accuracy_low,
+                    one.accuracy_high, d.accuracy])).round(1),
+                  d.verdict if p is not fused else "", f"{one.log_loss:.2f}"]
+    assert one.accuracy > 0.15 and d.verdict in ("open", "no")
+columns = ["accuracy (%)", "low", "high", "fused minus it", "verdict",
+           "log loss"]
+pd.DataFrame(rows, index=columns).T
 
 # %% [markdown]
+# One training each leaves every verdict open, whatever the figures.
+# The study trained all of it from three seeds, on the larger embedded corpus.
+#
+# :::{note}
+# All figures of studies on this page are of version 0.1.0: its buses sounded duller, and its random streams were
+# others. Three trainings are too few for an interval over trainings, so each is shown; intervals are
+# over recordings, each at a place of its own. One choice was not clean: the rate of the fusion was reopened after one
+# seed's *test* score had shown the fused teacher behind its members, and then settled on validation clips.
+# :::
+
+# %%
+names = ["student", "student_control", "teacher_unfused", "teacher"]
+runs = pd.DataFrame(study["runs"]).query("system in @names")
+seeds = 100 * runs.pivot(index="system", columns="seed", values="accuracy")
+rest = runs.groupby("system")[["accuracy", "log_loss", "calibration_error"]]
+rest = rest.mean().set_axis(["mean", "log loss", "calibration error"], axis=1)
+rest[["mean", "calibration error"]] *= 100
+whole = seeds.add_prefix("seed ").join(rest).loc[names]
+for name, row in whole.iterrows():
+    glue(f"{name}_mean", row["mean"])
+    glue(f"{name}_calibration", row["calibration error"])
+whole.index = ["student", "control", "unfused", "fused"]
+whole.round({name: 2 if name == "log loss" else 1 for name in whole})
+
+# %%
+against = pd.DataFrame(study["differences"]).set_index(["system", "base"])
+pairs = dict(gain=("teacher", "student"),
+             gain_one=("student_control", "student"),
+             ten=("teacher", "student_control"),
+             fusing=("teacher", "teacher_unfused"))
+for name, pair in pairs.items():
+    row = against.loc[pair]
+    each = np.array(row["accuracy_per_seed"])
+    glue(f"{name}_worse", f"{(each < 0).sum()} of {len(each)}")
+    for end in ("", "_low", "_high"):
+        glue(name + end, 100 * row["accuracy" + end])
+costlier = against.loc[pairs["ten"], "log_loss_per_seed"]
+glue("ten_loss", np.mean(costlier))
+assert min(costlier) > 0  # "in every seed", below
+
+# %% [markdown]
+# **Ten do not beat one here.** The fused teacher reaches {glue:text}`teacher_mean:.1f` %, the control
+# {glue:text}`student_control_mean:.1f` %: a difference of {glue:text}`ten:+.1f` points, from {glue:text}`ten_low:+.1f` to
+# {glue:text}`ten_high:+.1f` over recordings, and below zero in {glue:text}`ten_worse` seeds. Its log loss is
+# higher by {glue:text}`ten_loss:.2f` nats, and higher in every seed. What the teacher gains over the plain student
+# ({glue:text}`gain:+.1f` points) a single network gains as well, given a member's epochs and augmentation
+# ({glue:text}`gain_one:+.1f` points).
+#
+# **Nor does fusion help**, as it is done here. Fused minus unfused is {glue:text}`fusing:+.2f` points
+# ({glue:text}`fusing_low:+.2f` to {glue:text}`fusing_high:+.2f`), below zero in {glue:text}`fusing_worse` seeds. One epoch
+# at a rate of 10⁻⁵ could hardly do more; exercise 3 tries the authors' way.
+#
+# Which scenes does the teacher know better than the control, and which worse?
+
+# %%
+recall = pd.DataFrame({
+    name: pd.DataFrame(study["pooled"][name]).set_index("group")["accuracy"]
+    for name in ("student_control", "teacher")}).loc[list(SCENES)] * 100
+change = recall["teacher"] - recall["student_control"]
+lost, won = change.idxmin(), change.idxmax()
+row = pd.Series(study["confusion"]["teacher"][SCENES.index(lost)], SCENES)
+said = {"lost": lost, "won": won, "taken": row.drop(lost).idxmax()}
+for name, scene in said.items():
+    glue(f"scene_{name}", scene.replace("_", " "))
+    glue(f"points_{name}", change[scene])
+assert change[lost] < 0 < change[won]
+
+# %% mystnb={"figure": {"name": "fig-one-vs-all", "caption": "Study, embedded corpus: recall of each scene, mean of three seeds, of the control and of the fused teacher. Eleven test recordings a scene, each at a place of its own."}, "image": {"alt": "For each of the ten scenes two dots joined by a line: in most scenes the dots are close, and in the airport the teacher's is far to the left of the control's."}}
+figure, ax = plt.subplots(figsize=(6.5, 3.6))
+labels = plotting.SCENE_LABELS
+ax.hlines(labels, *recall.to_numpy().T, color=plotting.MUTED, lw=2)
+styles = {"student_control": (plotting.ACCENT, "control, one network"),
+          "teacher": (plotting.INK, "fused teacher")}
+for name, (colour, label) in styles.items():
+    ax.plot(recall[name], labels, "o", color=colour, label=label)
+ax.set(xlabel="recall (%)", xlim=(0, 102))
+ax.invert_yaxis()
+ax.legend(loc="lower left", fontsize=8)
+plotting.show(figure)
+
+# %% [markdown]
+# The teacher loses most in the {glue:text}`scene_lost` ({glue:text}`points_lost:+.0f` points), which it mostly takes for a
+# {glue:text}`scene_taken`, and gains most in the {glue:text}`scene_won` ({glue:text}`points_won:+.0f`). With eleven places a
+# scene these are leads, not results.
+#
 # ## What there is to distil
 #
-# A label says "bus" and no more. The teacher's answer says how much like a tram this bus is.
-# These *soft targets* are what a student can learn beyond the labels. Which scenes does the
-# teacher mix? We average its probabilities over the clips of each scene: on the clips the student
-# will learn from, and on the test clips.
+# A label says "bus" and no more; the teacher's answer says how much like a tram this bus is. A student can learn
+# these *soft targets* beyond the labels. How much probability do they give to
+# the true scene, and which scenes do they mix most?
 
-# %% mystnb={"figure": {"name": "fig-teacher-answers", "caption": "The fused teacher's mean probability (per cent) for each scene, by true scene. Left: the clips that teacher and student learn from. Right: test clips."}, "image": {"alt": "Two ten by ten heat maps with dark diagonals. In the left one the diagonal holds more than in the right one."}}
-known = fusion.answers().joined(fit.identifiers)
-new = torch.from_numpy(systems["teacher, fused"])
-given = {"clips to learn from": (known.double().softmax(1), fit.labels),
-         "test clips": (new, test.labels)}
-figure, axes = plt.subplots(1, 2, figsize=(9.6, 4.6), sharey=True)
-for ax, (name, (p, labels)) in zip(axes, given.items(), strict=True):
-    matrix = torch.zeros(10, 10, dtype=p.dtype).index_add_(0, labels, p)
-    plotting.confusion(ax, matrix.numpy(), name)
-    ax.set_xlabel("the teacher's answer")
-    assert torch.allclose(p.sum(1), torch.ones(len(p), dtype=p.dtype))
-plotting.show(figure)
+# %% tags=["nbval-ignore-output"]
+known = fusion.answers().joined(fit.identifiers).double().softmax(1).numpy()
+given = {"fit": (known, fit.labels), "test": (fused, test.labels)}
+for name, (p, labels) in given.items():
+    one_hot = F.one_hot(labels, 10).double().numpy()
+    count = np.maximum(one_hot.sum(0), 1)
+    share = 100 * one_hot.T @ p / count[:, None]  # true, answered
+    own = share.diagonal().mean()
+    k, j = divmod((share - 100 * np.eye(10)).argmax(), 10)
+    scenes = [plotting.SCENE_LABELS[i] for i in (k, j)]
+    glue(f"{name}_own", own)
+    glue(f"{name}_mixed", f"{share[k, j]:.0f} % of it in the case of the "
+         f"{scenes[0]} to the {scenes[1]}")
+assert (known[np.arange(len(known)), fit.labels].mean()
+        > fused[np.arange(len(fused)), test.labels].mean())
 
 # %% [markdown]
-# Compare the two diagonals. A network is often surer of clips it has learnt from than of new
-# ones, and a student sees only the former answers: less doubt than there is. A *temperature* $T$
-# brings small probabilities to light: $\mathrm{softmax}(\text{logits}/T)$. Single clips show it
-# best.
+# On new clips the true scene gets {glue:text}`test_own:.0f` % of the probability, and the largest share that goes astray is
+# {glue:text}`test_mixed`. On the clips that teacher and student learn from it gets
+# {glue:text}`fit_own:.0f` %: a student is shown less doubt than there is.
+#
+# Three test clips to look at and to hear. Would you have known the last one better?
 
-# %% mystnb={"figure": {"name": "fig-clips", "caption": "The teacher's answer to three test clips, as it is and at temperature 3: the clip it answers best, the one where its two first choices are closest, and the one where it is most certain of a wrong scene."}, "image": {"alt": "Three bar charts over ten scenes: in the first one bar holds nearly all, in the second two bars are equal, in the third the highest bar is not the true scene."}}
-p, names = systems["teacher, fused"], plotting.SCENE_LABELS
-truth = test.labels.numpy()
-second, first = np.sort(p, axis=1)[:, -2:].T
-wrong = np.where(p.argmax(1) == truth, 0, first)
-best = p[np.arange(len(p)), truth].argmax()
-chosen = best, (first - second).argmin(), wrong.argmax()
-soft = torch.from_numpy(p).log().div(3).softmax(1)  # at temperature 3
-figure, axes = plt.subplots(1, 3, figsize=(8.6, 3.2), sharey=True)
-for ax, clip in zip(axes, chosen, strict=True):
-    ax.barh(names, p[clip], color=plotting.INK, label="T = 1")
-    ax.plot(soft[clip], names, "o", color=plotting.ACCENT, label="T = 3")
-    ax.set(title=f"true: {names[truth[clip]]}", xlim=(0, 1.02))
+# %% mystnb={"figure": {"name": "fig-clips", "caption": "The teacher's answer to three test clips of this run: the one it answers best, the one where its two first choices are closest, and the one where it is most certain of a wrong scene. The bar of the true scene is red."}, "image": {"alt": "Three bar charts over ten scenes: in the first one bar holds nearly all, in the second two bars are equal, in the third the highest bar is not the true scene."}}
+names, truth = plotting.SCENE_LABELS, test.labels.numpy()
+second, first = np.sort(fused, axis=1)[:, -2:].T
+wrong = np.where(fused.argmax(1) == truth, 0, first)
+best = fused[np.arange(len(fused)), truth].argmax()
+chosen = {"answered best": best, "undecided": (first - second).argmin(),
+          "certain and wrong": wrong.argmax()}
+figure, axes = plt.subplots(1, 3, figsize=(8.6, 3), sharey=True)
+for ax, (title, clip) in zip(axes, chosen.items(), strict=True):
+    bars = ax.barh(names, fused[clip], color=plotting.INK)
+    bars[truth[clip]].set_color(plotting.ACCENT)
+    ax.set(title=title, xlabel="probability", xlim=(0, 1))
 axes[0].invert_yaxis()
-axes[0].legend(fontsize=8)
 plotting.show(figure)
+
+# %% tags=["nbval-ignore-output"]
+from asclib.corpus import read_audio
+from asclib.features import resample
+
+files = clips["filename"].iloc[list(chosen.values())]
+waves = [read_audio(experiment.corpus.root / name) for name in files]
+heard = resample(torch.tensor(np.stack(waves)), 44_100, 8_000).numpy()
+assert heard.shape == (3, 8_000)
+titles = [f"{title} ({names[truth[k]]})" for title, k in chosen.items()]
+plotting.players(dict(zip(titles, heard, strict=True)), 8_000)
 
 # %% [markdown]
 # ## May one believe the probabilities?
 #
-# Soft targets are only as good as the probabilities in them. A member is *calibrated* if, of all
+# A member is *calibrated* if, of all
 # clips it gives 0.3, three in ten belong to its class {cite}`guo2017calibration`. Smoothing bends
-# this on purpose: a member that matches its smoothed targets says $0.05 + 0.9\,p$ where $p$ is
-# the truth.
+# this on purpose: where the truth is $p$, a member that matches its smoothed targets says $0.05 + 0.9\,p$.
+# We group the members' answers by what they say, count how many belong to the class, and draw the locations
+# again to see how far that share could move.
 
 # %%
-said = z.sigmoid().numpy().ravel()
-own = F.one_hot(test.labels, 10).numpy().ravel()
-pairs = pd.DataFrame({"said": said, "own": own})
-groups = pairs.groupby((said * 10).astype(int))
-reliability = groups.mean()[groups.size() >= 20]
-assert reliability.to_numpy().min() >= 0 and reliability.to_numpy().max() <= 1
+from asclib.evaluation.resampling import location_weights
+from asclib.evaluation.systems import Clips, locations
 
-# %% mystnb={"figure": {"name": "fig-member-reliability", "caption": "Left: share of clips that belong to the class against what the members say, all members together; the solid line is calibration to smoothed targets, the dotted one plain calibration. Right: accuracy against confidence of the four systems."}, "image": {"alt": "Two reliability diagrams: points near a dotted diagonal and a steeper solid line on the left, four lines over confidence on the right."}}
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
-left.plot(*reliability.to_numpy().T, "o-", color=plotting.ACCENT)
+place = pd.factorize(locations(clips))[0]
+member, own = z.sigmoid().numpy(), F.one_hot(test.labels, 10).numpy()
+edges = np.quantile(member, [0.3, 0.6, 0.8, 0.9, 0.95, 0.98])
+group = np.digitize(member, edges)
+n, hits, sums = np.array([  # (groups, locations) each
+    [np.bincount(place, ((group == k) * what).sum(1)) for k in range(7)]
+    for what in (1.0, own, member)])
+share, said = hits.sum(1) / n.sum(1), sums.sum(1) / n.sum(1)
+weights = location_weights(Clips(truth, place), 1_000,
+                           np.random.default_rng(0)).T
+drawn = hits @ weights / np.maximum(n @ weights, 1)
+low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
+bars = np.maximum([share - low, high - share], 0)
+
+# %% mystnb={"figure": {"name": "fig-member-reliability", "caption": "Left: share of answers whose clip is of the class against what the members say, all members together, with 95 % intervals over locations and the number of answers; the solid line is what smoothing asks for, the dotted one plain calibration. Right: accuracy against confidence of the four systems, in groups of at least 20 clips; a larger dot is more clips."}, "image": {"alt": "Two reliability diagrams: dots with vertical bars and numbers beside a dotted diagonal and a steeper solid line on the left; four lines with dots of different sizes on the right."}}
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.8))
+left.errorbar(said, share, bars, fmt="o", color=plotting.ACCENT, capsize=3)
+for *at, count in zip(said, high + 0.03, n.sum(1), strict=True):
+    left.text(*at, f"{count:,.0f}", fontsize=7, rotation=90, ha="center")
 left.plot([0.05, 0.95], [0, 1], color=plotting.INK, lw=1)
-for (name, p), colour in zip(systems.items(), colours, strict=True):
-    table = calibration(p, truth, bins=8).table.query("clips >= 10")
-    line = table["confidence"], table["accuracy"]
-    right.plot(*line, "o-", color=colour, label=name)
-for ax in (left, right):
+for (name, p), tint in zip(systems.items(), tints, strict=True):
+    part = calibration(p, truth, bins=8).table.query("clips >= 20")
+    x, y = part["confidence"], part["accuracy"]
+    right.plot(x, y, color=tint, label=name)
+    right.scatter(x, y, part["clips"] / 3, tint)
+for ax, of in ((left, "a member's probability"), (right, "confidence")):
     ax.plot([0, 1], [0, 1], ":", color=plotting.MUTED)
-left.set(xlabel="a member's probability", ylabel="share of its class")
-right.set(xlabel="confidence", ylabel="accuracy")
-right.legend(fontsize=8)
+    ax.set(xlabel=of, ylabel="share that is right")
+right.legend(fontsize=8, loc="lower right")
 plotting.show(figure)
 
+# %% tags=["nbval-ignore-output"]
+unfused = systems["members, unfused"]
+found = {"asked": (said[-1] - 0.05) / 0.9, "top_said": said[-1],
+         "top_share": share[-1], "confidence": 100 * unfused.max(1).mean(),
+         "right": 100 * (unfused.argmax(1) == truth).mean()}
+for name, value in found.items():
+    glue(name, value)
+assert found["confidence"] < found["right"]
+assert found["top_share"] > found["asked"]
+
 # %% [markdown]
-# Below the dotted line a system is surer than it is right. At study size the mean gap between
-# confidence and accuracy, on a scale from 0 to 1, is {glue:text}`student_calibration:.2f` for the
-# student, {glue:text}`teacher_unfused_calibration:.2f` for the unfused members and
-# {glue:text}`teacher_calibration:.2f` for the fused teacher.
+# On the right, above the dotted line a system is right more often than it says, and below it less often. The unfused members
+# of this run are too modest: on average they are {glue:text}`confidence:.0f` % sure and right on {glue:text}`right:.0f` %.
+# Smoothing asks for modesty, but not for that much. In the highest group on the left the members say
+# {glue:text}`top_said:.2f`. Smoothing would make that mean a share of {glue:text}`asked:.2f`; the share is {glue:text}`top_share:.2f`.
+#
+# In the study, the mean gap between confidence and accuracy is {glue:text}`teacher_unfused_calibration:.1f` points for the
+# unfused members, {glue:text}`teacher_calibration:.1f` for the fused teacher and {glue:text}`student_control_calibration:.1f`
+# for the control: here too the single network is ahead.
 #
 # ## Takeaways
-# * One-vs-all turns ten classes into ten detectors. Each meets one clip of its class in ten.
-# * Smoothing draws the members towards $z = \pm\ln 19$ and no further. A prior they share cancels.
-# * The softmax of logit differences is the posterior given exactly one yes, if the members err
-#   independently; normalised sigmoids decide alike and are not that posterior.
-# * Fusion trains one dense layer on 2,560 numbers and the bodies under it, with BN's statistics
-#   at rest. It is ten times the student, and too large for the challenge.
-# * Ten against one is a paired question with two doubts, and needs a control with a member's effort.
-#   Soft targets tell which scenes sound alike.
+# * **Ten do not beat one here.** The teacher minus one student with a member's effort: {glue:text}`ten:+.1f` points
+#   ({glue:text}`ten_low:+.1f` to {glue:text}`ten_high:+.1f` over recordings), and {glue:text}`ten_loss:.2f` nats
+#   more log loss. Three seeds of version 0.1.0 do not say that experts never help, nor what they do on TAU.
+# * Its gain over the plain student, {glue:text}`gain:+.1f` points, needs no ten: one network with the same effort gains
+#   {glue:text}`gain_one:+.1f`.
+# * Fusion of one epoch changes {glue:text}`fusing:+.1f` points. That says nothing of the authors' fusion.
+# * The softmax of logit differences is the posterior given exactly one yes, *if* the members err independently. A common
+#   prior cancels.
+# * The unfused members of this run are {glue:text}`confidence:.0f` % sure and {glue:text}`right:.0f` % right, more modest
+#   than smoothing asks. That leaves the decision as it is, and reaches a student that learns from their probabilities.
 #
 # ## Exercises
-# **1.** All ten members are as certain as smoothing wants them: one says yes at $z = \ln 19$,
-# nine say no at $-\ln 19$. How certain is the combined answer?
+# **1.** How many wrong verdicts can one-vs-all correct, and how many can a random code of 15 questions?
 #
 # :::{dropdown} Solution
-# The odds are 19 for one and 1/19 for each of nine, so $19 / (19 + 9/19) \approx 0.976$.
-# So the combined answer is drawn back from certainty too.
+# A code whose words differ in at least $d$ places corrects $\lfloor (d - 1) / 2 \rfloor$ errors.
+# ```python
+# def distance(code):
+#     pairs = itertools.combinations(code, 2)
+#     return min(np.abs(a - b).sum() for a, b in pairs)
+#
+# rng = np.random.default_rng(0)
+# tried = (rng.integers(0, 2, (10, 15)) for _ in range(2_000))
+# for code in (np.eye(10, dtype=int), max(tried, key=distance)):
+#     print(distance(code), (distance(code) - 1) // 2)
+# ```
+# One-vs-all has $d = 2$ and corrects none. The best of these random codes has $d = 6$ and corrects two, with half as many
+# networks again.
 # :::
 #
-# **2.** A member has learnt nothing at all: it gives every clip the same answer. Which $z$
-# minimises its smoothed loss when one clip in ten is of the class?
-#
-# :::{dropdown} Solution
-# The mean target is $0.1 \cdot 0.95 + 0.9 \cdot 0.05 = 0.14$, so
-# $z = \ln(0.14/0.86) \approx -1.82$. Ten such members give each scene the same odds, and the
-# softmax gives 0.1 each: the prior cancels.
-# :::
-#
-# **3.** In a corpus, one scene is three times as frequent in training as the others. Correct the
+# **2.** In a corpus, one scene is three times as frequent in training as the others. Correct the
 # unfused answer for a test set in which all scenes are equally frequent.
 #
 # :::{dropdown} Solution
@@ -633,6 +573,46 @@ plotting.show(figure)
 # ```
 # (Not exact: smoothing shrinks the shift, and for the nine other members the mixture of "others"
 # changes as well.)
+# :::
+#
+# **3.** (An hour.) Fuse as the authors did: a head of random weights, Adam at a constant 10⁻³, batches of 64, up to
+# 200 epochs, stopped when the validation loss has not fallen for 20. Begin with the head alone, on stored embeddings. Is it
+# better than the members' own answers? Does the start matter? Then let all weights move.
+#
+# :::{dropdown} Solution
+# ```python
+# val = experiment.clips("validation")
+# base = OneVsAllTeacher([m.net() for m in members.values()]).eval()
+# seen, held = (predict(base, c.x, base.embed) for c in (fit, val))
+# torch.manual_seed(seed)
+# heads = {"members": base.head, "random": torch.nn.Linear(2_560, 10)}
+# for name, head in heads.items():
+#     adam, losses = torch.optim.Adam(head.parameters(), 1e-3), []
+#     for epoch in range(200):
+#         with torch.no_grad():
+#             losses.append(F.cross_entropy(head(held), val.labels).item())
+#         if epoch - np.argmin(losses) >= 20:
+#             break
+#         for rows in torch.randperm(len(seen)).split(64):
+#             adam.zero_grad()
+#             F.cross_entropy(head(seen[rows]), fit.labels[rows]).backward()
+#             adam.step()
+#     print(f"{name}: {losses[0]:.2f} before the first epoch, "
+#           f"{min(losses):.2f} after {np.argmin(losses)}")
+# ```
+# At the quick profile both fall below the members' own validation loss within about ten epochs, and end close together:
+# a head trained to the end helps on validation clips, and its start hardly matters. Whether it does on test clips is another
+# question, because these clips chose the epoch. With all weights in motion it is a run, ten networks an epoch:
+# ```python
+# from dataclasses import replace
+# from asclib.runs.experiment import Fused
+#
+# plan = replace(experiment.profile.fusion, epochs=20, learning_rate=1e-3,
+#                schedule="constant", batch_size=64)
+# run = replace(fusion, network=Fused(experiment.members(), "random"), plan=plan)
+# print(run.history()["validation_loss"].round(2).tolist())
+# ```
+# Set the lowest of these beside the control's, `control.history()["validation_loss"].min()`, before you look at test clips.
 # :::
 #
 # ## What is next
