@@ -112,6 +112,47 @@ def test_in_training_ranges_follow_the_batches_as_moving_averages(trained, calib
     ]
 
 
+@pytest.mark.parametrize("rounding", ["sum_kept", "nearest"])
+def test_what_is_stored_is_what_was_trained_whichever_way_it_was_rounded(
+    trained, calibration, tmp_path, rounding
+):
+    net = FakeQuantised(trained, calibration, rounding=rounding)
+    plan = Training(1, 3e-4, batch_size=16, monitor="last")
+    train(net, _clips(64, 1), _clips(40, 2), plan, seed=0)
+    stored, x = net.stored(), _clips(200, 5).x
+    for target in ("conv2.weight", "conv3.weight", "head.weight"):
+        weight, exact = stored.get_parameter(target), net.graph.get_parameter(target)
+        scale = exact.abs().flatten(1).amax(1).view(-1, *[1] * (exact.dim() - 1)) / 127
+        steps = (weight / scale).detach()
+        torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
+        if rounding == "nearest":
+            torch.testing.assert_close(steps, (exact / scale).round().detach(), rtol=0, atol=1e-3)
+        # the export rounds once more, in its own way, and finds nothing to do
+        torch.testing.assert_close(quantize_weight(weight), weight, rtol=1e-5, atol=1e-7)
+    path = export(stored, tmp_path / "net.tflite", "full_int8", calibration=calibration)
+    with torch.no_grad():
+        assert agreement(net(x), LiteRT(path)(x)) >= 0.98
+
+
+def test_the_two_ways_to_round_are_two(trained, calibration):
+    x = _clips(50, 4).x
+    kept, nearest = (
+        FakeQuantised(trained, calibration, 4, rounding=rounding)
+        for rounding in ("sum_kept", "nearest")
+    )
+    with torch.no_grad():
+        assert not torch.allclose(kept(x), nearest(x))
+    weight = trained.conv2.weight.detach()
+    sums = [
+        quantize_weight(weight, 4, 0, rounding).sum((2, 3)) for rounding in ("sum_kept", "nearest")
+    ]
+    scale = weight.abs().flatten(1).amax(1, keepdim=True) / 7
+    errors = [((one - weight.sum((2, 3))) / scale).abs().max() for one in sums]
+    assert errors[0] <= 0.501 < errors[1]
+    with pytest.raises(ValueError, match="rounding"):
+        FakeQuantised(trained, calibration, rounding="up")
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_gradient_of_a_kernel_is_that_at_its_rounded_value(bits):
     """Straight through: d loss / d w is taken at q(w), and the rounding itself has slope one."""
@@ -203,7 +244,10 @@ def test_the_schedule_is_cp_mobiles_in_proportion():
     made = fine_tuning(plan)
     assert made.epochs == round(200 * 20 / 150)
     assert made.learning_rate == pytest.approx(1e-3 * 5e-5 / 9e-4)
-    assert replace(made, epochs=plan.epochs, learning_rate=plan.learning_rate) == plan
+    own = {"epochs": 200, "learning_rate": 1e-3, "schedule": "constant", "patience": 20}
+    assert replace(made, **own) == plan
+    # the authors' rate is constant; one at which rounded weights come to rest falls to zero
+    assert (made.schedule, made.patience) == ("one_cycle", None)
     assert fine_tuning(Experiment("quick").profile.student).epochs == 2
 
 
@@ -241,6 +285,7 @@ def test_aware_runs_are_found_again_and_equal_by_value(fast):
         aware(student, plan=PLAN),
         aware(replace(student, seed=1)),
         aware(fast.taught("response")),
+        aware(student, rounding="nearest"),
         replace(one, network=Aware(student, clips=7)),
     ]
     assert len(set(runs)) == len(runs)

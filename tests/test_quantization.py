@@ -335,6 +335,18 @@ def test_corrected_biases_take_back_what_rounding_adds_to_each_channel(trained, 
     assert (tmp_path / "net.tflite").stat().st_size < 70_000  # the new biases are folded away
 
 
+def test_biases_are_corrected_for_as_few_bits_as_the_weights_will_have(trained):
+    x, _ = _clips(200, seed=5)
+    rounded = [copy.deepcopy(net) for net in (trained, correct_biases(trained, x, bits=4))]
+    for net in rounded:
+        for layer in (net.conv1, net.conv2, net.conv3, net.conv4, net.dense, net.head):
+            layer.weight.data = quantize_weight(layer.weight.data, 4)
+    wanted, plain, mended = (layer_means(net, x) for net in (trained, *rounded))
+    for name, means in wanted.items():
+        shift, left = ((found[name] - means).abs().max() for found in (plain, mended))
+        assert left < 1e-4 < shift, name
+
+
 def test_full_int8_asks_for_calibration_and_methods_are_named(tmp_path):
     with pytest.raises(ValueError, match="give calibration="):
         export(TMSIC(), tmp_path / "net.tflite", "full_int8")

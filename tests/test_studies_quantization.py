@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from asclib.compression import Calibration, agreement, calibration_rows, simulate
-from asclib.compression.qat import FakeQuantised, aware, range_calibration
 from asclib.runs import Experiment
 from asclib.store import results
 from asclib.training import macro_accuracy, predict
-from studies import qat, quantization
+from studies import quantization
 
 REAL = os.environ.get("ASCLIB_REAL_SOUNDS", "absent")
 
@@ -41,30 +39,6 @@ def test_the_calibration_curve_is_that_of_the_simulation(tiny):
     (file,) = found["files"]
     assert file["as_simulated"] >= 0.98
     assert found["float_accuracy"] == pytest.approx([macro_accuracy(logits, test.labels)])
-
-
-def test_students_of_all_seeds_learn_from_one_teacher_and_are_compared_in_pairs(tiny):
-    both = [Experiment(tiny.profile, seed=seed, taught_by=tiny.teacher()) for seed in (0, 1)]
-    found = qat.qat(both, students=("response",), bits=(8,), ask=predict)
-    test, scores = tiny.clips("test"), {}
-    students = [one.taught("response") for one in both]
-    assert not torch.equal(*(student.net().head.weight for student in students))
-    for student in students:
-        clips, control = range_calibration(tiny.data), aware(student, None).net()
-        for way, net in (
-            ("rounded", FakeQuantised(student.net(), clips, 8)),
-            ("tuned, rounded", FakeQuantised(control.graph, clips, 8)),
-            ("aware", aware(student, 8).net()),
-        ):
-            scores.setdefault(way, []).append(macro_accuracy(predict(net, test.x), test.labels))
-    for row in found["runs"]:
-        if row["way"] in scores:
-            assert row["accuracy"] == pytest.approx(scores[row["way"]][row["seed"]])
-    named = {(row["system"], row["base"]): row for row in found["differences"]}
-    row = named["aware", "tuned, rounded"]
-    expected = np.subtract(scores["aware"], scores["tuned, rounded"])
-    assert row["accuracy_per_seed"] == pytest.approx(expected, abs=1e-9)
-    assert {row["bits"] for row in found["differences"]} == {8}
 
 
 @pytest.mark.parametrize("name", ["quantization", "quantization_real"])

@@ -148,9 +148,12 @@ def lock(upgrade: bool) -> None:
         sys.exit("The lock is resolved with Python 3.11, and this is " + sys.version.split()[0])
     install()
     versions = resolve(upgrade)
-    pinned = {name: f"{name}=={versions[name]}" for name in versions}
     # what is for some machines alone is pinned in pyproject.toml, and stays as it is there
-    pinned |= {line.partition("==")[0]: line for line in wanted() if ";" in line}
+    given = {line.partition("==")[0]: line for line in wanted() if ";" in line}
+    found = {name: f"{name}=={version}" for name, version in versions.items()}
+    # packages call themselves with dashes or with underscores
+    pinned = {name: line for name, line in found.items() if name.replace("_", "-") not in given}
+    pinned |= given
     pins = [pinned[name] for name in sorted(pinned, key=str.lower)]
     LOCK.write_text("\n".join(pins) + "\n")
     CONDA.write_text(

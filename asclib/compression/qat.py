@@ -5,18 +5,24 @@ network stays in floating point and every answer has the errors that the file wi
 has no slope; its gradient is passed straight through, as if nothing had been rounded, and stopped
 where a range clips (Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv 1712.05877).
 
+Weights are rounded as `asclib.compression.export` rounds them, so that each kernel keeps its sum
+("sum_kept"), or each to its nearest step, as in the literature ("nearest"). Scales are those of the
+largest weight of each channel: no weight is ever clipped, activations are.
+
 Chapter: book/compression/qat.
 """
 
 from __future__ import annotations
 
+import copy
 import operator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, fx, nn
 
+from asclib import checked
 from asclib.compression.calibration import Calibration, calibration_rows, min_max, sounding
 from asclib.compression.graph import inference_graph
 from asclib.compression.quantization import (
@@ -25,7 +31,7 @@ from asclib.compression.quantization import (
     constants_of,
     kernels_of,
 )
-from asclib.compression.rounding import quantize_weight, round_between
+from asclib.compression.rounding import Rounding, quantize_weight, round_between
 from asclib.features import LogMel
 from asclib.runs.data import Data
 from asclib.runs.run import Run
@@ -46,15 +52,16 @@ class FakeQuantised(nn.Module):
     statistics of every batch rescaled would never rest on its grid. Dropout is gone as well. What
     is trained are the numbers that the file stores.
 
-    Weights are rounded anew at every step, with scales of their present size. Ranges of activations
+    Weights are rounded anew at every step, with scales of their present size; `stored` has them as
+    they end. Ranges of activations
     come from the calibration clips; in training they follow the extremes of the batches, as moving
     averages. Each return to evaluation mode takes them from the calibration clips again, with the
     weights as they are then: so does the export.
 
     Args: net, left as it is, or the `graph` of another FakeQuantised; calibration; bits of the
         weights (activations keep eight), or None to round nothing: the control; input_shape of one
-        clip.
-    Raises: ValueError as `asclib.compression.simulate` for full_int8.
+        clip; rounding of weights, "sum_kept" or "nearest": see `quantize_weight`.
+    Raises: ValueError as `asclib.compression.simulate` for full_int8, or for another rounding.
     """
 
     ranges: Tensor  # (activations, 2) float64, lowest and highest
@@ -65,8 +72,11 @@ class FakeQuantised(nn.Module):
         calibration: Calibration,
         bits: int | None = 8,
         input_shape: tuple[int, ...] = (1, 140, 8),
+        rounding: Rounding = "sum_kept",
     ):
         super().__init__()
+        checked.one_of("rounding", rounding, get_args(Rounding))
+        self.rounding: Rounding = rounding
         self.graph = inference_graph(net, input_shape, depthwise=True)
         self.calibration, self.bits = calibration, bits
         ranges = self._calibrated()
@@ -83,13 +93,25 @@ class FakeQuantised(nn.Module):
             self.ranges.copy_(torch.tensor(list(self._calibrated().values())))
         return super().train(mode)
 
+    def stored(self) -> fx.GraphModule:
+        """The network with its weights on their grid, as a file stores them: for `export`.
+
+        Of weights that lie on an eight-bit grid already, the export's own rounding changes none.
+        """
+        graph = copy.deepcopy(self.graph)
+        if self.bits is not None:
+            for target, groups in kernels_of(graph).items():
+                weight = operator.attrgetter(target)(graph)
+                weight.data = quantize_weight(weight.data, self.bits, groups, self.rounding)
+        return graph
+
     def _calibrated(self) -> dict[str, tuple[float, float]]:
         kernels = kernels_of(self.graph)
         weights = [operator.attrgetter(target)(self.graph) for target in kernels]
         precise = [weight.data for weight in weights]
         if self.bits is not None:
             for weight, groups in zip(weights, kernels.values(), strict=True):
-                weight.data = quantize_weight(weight.data, self.bits, groups)
+                weight.data = quantize_weight(weight.data, self.bits, groups, self.rounding)
         try:
             with one_thread():
                 return calibrated_ranges(self.graph, self.calibration)
@@ -113,24 +135,33 @@ def range_calibration(data: Data, number: int = CALIBRATION_CLIPS) -> Calibratio
 class Aware:
     """Makes a trained network ready to be trained with its own rounding: a `FakeQuantised`.
 
-    Args: of, the run whose network it is; bits, see `FakeQuantised`; clips, for the ranges.
+    Args: of, the run whose network it is; bits and rounding, see `FakeQuantised`; clips, for the
+        ranges.
     """
 
     of: Run
     bits: int | None = 8
     clips: int = CALIBRATION_CLIPS
+    rounding: Rounding = "sum_kept"
     version: int = VERSION
 
     def __call__(self) -> nn.Module:
-        return FakeQuantised(self.of.net(), range_calibration(self.of.data, self.clips), self.bits)
+        ranges = range_calibration(self.of.data, self.clips)
+        return FakeQuantised(self.of.net(), ranges, self.bits, rounding=self.rounding)
 
 
-def aware(student: Run, bits: int | None = 8, plan: Training | None = None) -> Run:
+def aware(
+    student: Run,
+    bits: int | None = 8,
+    plan: Training | None = None,
+    rounding: Rounding = "sum_kept",
+) -> Run:
     """A student fine-tuned in so many bits with the loss of its last stage.
 
     Args: student, taught or not; bits, None for the control of as many epochs without rounding;
-        plan, CP-Mobile's share of the student's own epochs and rate when None: `fine_tuning`.
-    The run's network is a `FakeQuantised`; its `graph` is what `asclib.compression.export` takes.
+        plan, CP-Mobile's share of the student's own epochs and rate when None: `fine_tuning`;
+        rounding of weights, see `FakeQuantised`.
+    The run's network is a `FakeQuantised`; `asclib.compression.export` takes what it has `stored`.
     Raises: ValueError for a student whose last stage does not compare logits.
     """
     lesson = student.lesson
@@ -143,7 +174,7 @@ def aware(student: Run, bits: int | None = 8, plan: Training | None = None) -> R
         lesson = replace(lesson, stages=lesson.stages[-1:])
     return replace(
         student,
-        network=Aware(student, bits),
+        network=Aware(student, bits, rounding=rounding),
         plan=plan or fine_tuning(student.plan),
         lesson=lesson,
         start=None,
@@ -151,11 +182,17 @@ def aware(student: Run, bits: int | None = 8, plan: Training | None = None) -> R
 
 
 def fine_tuning(plan: Training) -> Training:
-    """How a student is fine-tuned: CP-Mobile's share of the epochs and of the rate."""
+    """How a student is fine-tuned: CP-Mobile's share of the epochs and of the rate.
+
+    The rate falls to zero, whatever the student's own does, and no epoch is saved: at a constant
+    rate a rounded weight jumps between two steps until the end, wherever that is.
+    """
     return replace(
         plan,
         epochs=max(1, round(EPOCHS * plan.epochs)),
         learning_rate=RATE * plan.learning_rate,
+        schedule="one_cycle",
+        patience=None,
     )
 
 
@@ -173,7 +210,8 @@ class _FakeWalk(Walk):
     ) -> Any:
         value = super().get_attr(target, args, kwargs)
         if target in self.kernels:
-            rounded = quantize_weight(value.detach(), self.bits, self.kernels[str(target)])
+            groups, rounding = self.kernels[str(target)], self.owner.rounding
+            rounded = quantize_weight(value.detach(), self.bits, groups, rounding)
             return value + (rounded - value).detach()
         if target in self.constants:
             return round_between(value, *min_max(value.detach()))

@@ -102,7 +102,7 @@ def simulate(
     return simulated
 
 
-def correct_biases(net: nn.Module, clips: Tensor) -> nn.Module:
+def correct_biases(net: nn.Module, clips: Tensor, bits: int = 8) -> nn.Module:
     """A copy whose biases take back what the rounding of its weights adds on average.
 
     Kernels that keep their sums still move the mean of a channel a little, and what the layers add
@@ -110,14 +110,16 @@ def correct_biases(net: nn.Module, clips: Tensor) -> nn.Module:
     taken off the bias, the layers before being corrected already (Nagel et al. 2019, arXiv
     1906.04721, section 4.2, with clips in place of an assumed distribution).
 
-    Args: net, left as it is; clips (n, …) of the training split, some hundreds.
+    Args: net, left as it is; clips (n, …) of the training split, some hundreds; bits of a weight.
     Returns: the copy, in evaluation mode, its weights not yet rounded: for `simulate` and `export`.
         A layer without a bias gets one, which a file folds into the normalisation after it.
     """
     corrected = copied(net).eval()
-    exact, rounded = copied(corrected), simulate(net, "weight_only")
+    exact, rounded = copied(corrected), copied(corrected)
+    rounding = functools.partial(_in_bits, bits)
+    Simulated(rounded, _weighted(rounded), rounding, activation=None, stacks=True)
     for ours, true, coarse in zip(*map(_weighted, (corrected, exact, rounded)), strict=True):
-        means = [_channel_means(*of, clips) for of in ((rounded, coarse), (exact, true))]
+        means = [channel_means(*of, clips) for of in ((rounded, coarse), (exact, true))]
         if len(means[0]) == 0:
             continue
         shift = means[0] - means[1]
@@ -130,7 +132,7 @@ def _weighted(net: nn.Module) -> list[nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Lin
     return [layer for layer in net.modules() if isinstance(layer, WEIGHTED)]
 
 
-def _channel_means(net: nn.Module, layer: nn.Module, clips: Tensor) -> Tensor:
+def channel_means(net: nn.Module, layer: nn.Module, clips: Tensor) -> Tensor:
     """The mean of each output channel of one layer, over clips and places."""
     heard, where = [], next(net.parameters()).device
     hook = layer.register_forward_hook(lambda layer, inputs, output: heard.append(output))
@@ -157,6 +159,10 @@ def _rounded(kind: Kind, weight: Tensor, groups: int) -> Tensor:
     if kind == "float16":
         return weight.half().to(weight.dtype)
     return quantize_weight(weight, groups=groups)
+
+
+def _in_bits(bits: int, weight: Tensor, groups: int) -> Tensor:
+    return quantize_weight(weight, bits, groups)
 
 
 def _graph(net: nn.Module, kind: Kind, input_shape: tuple[int, ...]) -> fx.GraphModule:

@@ -7,30 +7,39 @@ Chapter: book/compression/quantization.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from asclib.compression.graph import by_output
 
+Rounding = Literal["sum_kept", "nearest"]
 
-def quantize_weight(weight: Tensor, bits: int = 8, groups: int = 0) -> Tensor:
+
+def quantize_weight(
+    weight: Tensor, bits: int = 8, groups: int = 0, rounding: Rounding = "sum_kept"
+) -> Tensor:
     """Weights rounded to symmetric integers, one scale per output channel, each kernel's sum kept.
 
-    The scale is s = max|w| / (2^(bits − 1) − 1), for int8 max|w| / 127. Rounded to the nearest
-    step, the errors of a kernel's taps add up to some number, and an input with a mean turns that
-    number into a shift of the whole map: log-mel pictures lie nepers below zero, so this shift does
-    most of the damage. Here all taps are rounded down, and then those with the largest remainders
-    up, as many as keep the kernel's sum to half a step. A kernel of one tap, as in a dense layer,
-    is rounded to the nearest.
+    The scale is s = max|w| / (2^(bits − 1) − 1), for int8 max|w| / 127, so nothing is clipped.
+    Rounded to the nearest step, the errors of a kernel's taps add up to some number, and an input
+    with a mean turns that number into a shift of the whole map: log-mel pictures lie nepers below
+    zero, so this shift does most of the damage. Here all taps are rounded down, and then those with
+    the largest remainders up, as many as keep the kernel's sum to half a step: a tap may move when
+    its neighbours do. A kernel of one tap, as in a dense layer, is rounded to the nearest.
 
     Args: weight (out, in, …); bits, 2 to 8; groups of a transposed convolution, whose weight is
-        (in, out of a group, …), 0 for all else. Returns: the same shape, s · integer in float.
+        (in, out of a group, …), 0 for all else; rounding, "nearest" for every tap by itself.
+    Returns: the same shape, s · integer in float.
     """
     weight = by_output(weight, groups)
     scale = (weight.abs().flatten(1).amax(1) / (2 ** (bits - 1) - 1)).view(-1, 1, 1)
     scale = scale.clamp_min(torch.finfo(weight.dtype).tiny)  # a channel of zeros stays zero
     steps = weight.flatten(2) if weight.dim() > 2 else weight.unsqueeze(2)
     steps = steps / scale  # (out, in, taps)
+    if rounding == "nearest":
+        return by_output((steps.round() * scale).view(weight.shape), groups)
     remainder = steps - steps.floor()
     rank = remainder.argsort(2, descending=True).argsort(2)
     raised = rank < remainder.sum(2, keepdim=True).round()
