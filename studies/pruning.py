@@ -64,9 +64,8 @@ from asclib.networks import TMSIC
 from asclib.runs import Lesson, Run
 from asclib.runs.provenance import described
 from asclib.training import Clips, macro_accuracy, predict
-from studies import effort, renderings
+from studies import effort
 from studies.command import Commands, add_command
-from studies.record import Record
 from studies.shrinking import (
     EPOCHS,
     STEPS,
@@ -74,6 +73,7 @@ from studies.shrinking import (
     Arm,
     Made,
     add_options,
+    begun,
     chosen,
     compare,
     finish,
@@ -148,7 +148,7 @@ def pruning(
         "widths": {str(share): list(narrow(share)) for share in SHARES},
         "clips": {split: len(sitting.first.table(split)) for split in ("fit", "test")},
     }
-    record = Record(output, made_with, renderings.table(sitting.tests))
+    record = begun(output, made_with, sitting)
     own = sitting.first.clips("test")
 
     def measured(arm: Arm, net: nn.Module, logits: np.ndarray) -> dict[str, Any]:

@@ -51,15 +51,15 @@ from asclib.litert import LiteRT
 from asclib.runs import Run
 from asclib.runs.provenance import described
 from asclib.training import Training, macro_accuracy
-from studies import effort, renderings
+from studies import effort
 from studies.command import Commands, add_command
-from studies.record import Record
 from studies.shrinking import (
     EPOCHS,
     STEPS,
     Arm,
     Made,
     add_options,
+    begun,
     chosen,
     compare,
     finish,
@@ -164,7 +164,7 @@ def qat(
         "calibration_clips": len(range_calibration(sitting.first.data).clips),
         "clips": {split: len(sitting.first.table(split)) for split in ("fit", "test")},
     }
-    record = Record(output, made_with, renderings.table(sitting.tests))
+    record = begun(output, made_with, sitting)
     own = sitting.first.clips("test")
 
     def measured(arm: Arm, net: nn.Module, logits: np.ndarray) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,17 @@ def _trained(arm: Arm) -> Iterator[Run]:
 
 
 # ---- the runs ------------------------------------------------------------------------------------
+
+
+def begun(output: Path, made_with: dict[str, Any], sitting: Sitting) -> Record:
+    """The record to add to. Raises: ValueError for a file of another form, which is left alone."""
+    folder = output.with_suffix("")
+    if output.is_file() and not (folder / "clips.npz").is_file():
+        raise ValueError(
+            f"{output} has no answers in {folder}: it is of another study, or they are lost; move "
+            "it away, or give another --output"
+        )
+    return Record(output, made_with, renderings.table(sitting.tests))
 
 
 def compare(

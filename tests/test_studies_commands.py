@@ -14,6 +14,7 @@ from studies.__main__ import collect, main
 
 SHARED = {"__main__", "command", "ready", "systems"}  # modules that are no study
 SHARED |= {"arms", "effort", "record", "renderings", "sitting", "tuning", "verdicts"}  # of `fair`
+SHARED |= {"shrinking"}  # of `pruning` and `qat`
 TIMED = {"training", "distillation"}  # by benchmarks/
 
 

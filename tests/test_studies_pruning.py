@@ -144,6 +144,15 @@ def test_what_is_there_is_not_made_again_and_what_was_made_otherwise_is_refused(
     path.write_text(before)
 
 
+def test_a_file_of_another_form_is_left_alone(recorded, tmp_path):
+    sitting, _ = recorded
+    old = tmp_path / "pruning.json"
+    old.write_text('{"runs": []}')
+    with pytest.raises(ValueError, match="has no answers in .*: .* move it away"):
+        pruning(sitting, [0], old, epochs=1, steps=1)
+    assert old.read_text() == '{"runs": []}'
+
+
 def _never(*_):
     raise AssertionError("a row was made again")
 

@@ -595,5 +595,5 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # :::
 #
 # ## What is next
-# So much on paper. [The next chapter](chip.ipynb) brings the student to a
-# microcontroller and counts again.
+# What costs how much is known. [The next chapter](pruning.ipynb) asks how much of it
+# can go.

@@ -416,5 +416,5 @@ zeros.astype({"macs": int, "parameters": int, "bytes": int})
 # :::
 #
 # ## What is next
-# The student can be cut and it can be rounded. [The next chapter](complexity.ipynb) counts what is
-# left.
+# The student can be cut and it can be rounded. So much on paper. [The next chapter](chip.ipynb) brings it to a
+# microcontroller and counts again.

@@ -375,4 +375,4 @@ files.set_index(["student", "seed"]).round(3)
 # :::
 #
 # ## What is next
-# Each number is as small as it can be. [The next chapter](pruning.ipynb) asks how many of them are needed.
+# Each number is as small as it can be. [The next chapter](complexity.ipynb) counts them, and what is done with them.

@@ -543,8 +543,8 @@ except AssertionError as error:
 # | [All techniques, compared](../distillation/comparison.ipynb) | which technique helps, and is RRS better or only longer? |
 # | [Quantisation](../compression/quantization.ipynb) | what is left in eight bits? |
 # | [Quantisation in training](../compression/qat.ipynb) | can a network learn to be rounded? |
-# | [Pruning](../compression/pruning.ipynb) | how small can it get? |
 # | [Complexity](../compression/complexity.ipynb) | what does a network cost? |
+# | [Pruning](../compression/pruning.ipynb) | how small can it get? |
 # | [On the chip](../compression/chip.ipynb) | does it fit, ears and all? |
 # | [Four ways to fool oneself](../challenges/slips.ipynb) | what does a slip promise, and what is true? |
 # | [The scoreboard](../challenges/scoreboard.ipynb) | how good is everything, and how sure are we? |
