@@ -27,6 +27,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from asclib.challenge import UNSEEN_DEVICES
 from asclib.complexity import complexity
 from asclib.compression import agreement, export
 from asclib.compression.qat import range_calibration
@@ -51,6 +52,11 @@ FORMS = {
     "weights": "{}.safetensors",
     "dynamic_range": "{}_dynamic.tflite",
     "int8": "{}_int8.tflite",
+}
+WAYS = {  # what a teacher's answers are used for
+    "response": "the answers of a teacher ({})",
+    "rrs": "a teacher ({}): for half of its epochs how the teacher's answers to different clips "
+    "lie to each other, then the answers themselves",
 }
 TEACHING = {
     "control": "another student",
@@ -113,6 +119,10 @@ def models(
         row = {"name": name, "title": TITLES[name], "arm": ARMS[name]} | made
         row |= {"parameters": counted.parameters, "macs": counted.macs}
         row["scores"] = scored(evaluate(probabilities(logits), table))
+        here = (table["rendering"] == renderings.OWN).to_numpy()
+        for group, mask in (("same corpus", here), ("other corpora", ~here)):
+            part = evaluate(probabilities(logits[mask]), table[mask])
+            row["scores"][group] = scored(part)["overall"]
         clips = sitting.first.clips("test").x
         heard = {form: heard_by(path, clips) for form, path in paths.items()}
         row["files"] = [
@@ -185,7 +195,7 @@ def learnt(row: dict[str, Any], found: dict[str, Any]) -> str:
     """What a model learnt from, as the second half of a sentence."""
     taught = "the labels alone"
     if row["taught_by"]:
-        taught = f"the labels and the answers of a teacher ({TEACHING[row['taught_by']]})"
+        taught = f"the labels and {WAYS[row['arm']].format(TEACHING[row['taught_by']])}"
     if not found["corpus"].startswith("embedded"):
         return f"it learnt from the recordings of a folder in TAU's layout, and from {taught}."
     return (
@@ -226,25 +236,24 @@ def card(row: dict[str, Any], found: dict[str, Any]) -> str:
         "## Scores",
         "",
         f"Of the weights, on {score['overall']['clips']:,} clips of "
-        f"{score['overall']['locations']} locations that no training has heard "
-        f"({len(found['tests'])} renderings). Those of other corpus seeds have other places and "
-        "other sounds, and are further from what was learnt than the test of the training corpus.",
+        f"{score['overall']['locations']} locations, none of which a training has heard: the test "
+        f"of the corpus that was learnt from, and {len(found['tests']) - 1} corpora that were "
+        "rendered from other seeds, whose places and sounds are others and lie further away. "
+        "Accuracy is the mean of the ten scenes' recalls.",
         "",
         "| | accuracy, % | log loss |",
         "|---|---|---|",
         *(
             f"| {_named(name)} | {_percent(score[name])} | {score[name]['log_loss']:.2f} |"
-            for name in ("overall", "seen", "unseen", *devices)
+            for name in ("same corpus", "other corpora", "overall", "seen", "unseen", *devices)
             if name in score
         ),
-        "",
-        "Accuracy is the mean of the ten scenes' recalls.",
         "",
         "## How it was made",
         "",
         f"`python -m studies models`: arm `{row['arm']}` of the comparison, seed {found['seed']}, "
         f"{sum(row['epochs_of_phases'])} epochs. No score chose this run among others. "
-        f"Settings: `{json.dumps(row['trial'])}`. asclib's MIT licence covers the files.",
+        f"{_settings(row)} asclib's MIT licence covers the files.",
         "",
     ]
     return "\n".join(lines)
@@ -280,10 +289,19 @@ def overview(found: dict[str, Any]) -> str:
     )
 
 
+def _settings(row: dict[str, Any]) -> str:
+    if not row["trial"]:
+        return "Temperature and weights are those of the book's chapters."
+    return "Found on validation clips: " + json.dumps(row["trial"]).strip("{}") + "."
+
+
 def _percent(one: dict[str, float]) -> str:
     low, mean, high = (100 * one[k] for k in ("accuracy_low", "accuracy", "accuracy_high"))
     return f"{mean:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _named(group: str) -> str:
-    return {"overall": "all", "seen": "seen devices", "unseen": "unseen devices"}.get(group, group)
+    unseen = f"unseen devices ({', '.join(UNSEEN_DEVICES)})"
+    names = {"overall": "both", "seen": "seen devices", "unseen": unseen}
+    names["same corpus"] = "test of the corpus learnt from"
+    return names.get(group, group)

@@ -35,7 +35,7 @@ from asclib.store import PROJECT
 from tests.corpora import TEST, write_table
 from tests.packages import FOLDER, LABEL, about, submission
 
-STUDENT = str(PROJECT / "models" / "quick_student_int8.tflite")
+STUDENT = str(PROJECT / "models" / "student_int8.tflite")
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@
 #
 # **Prerequisites**: [the student](../networks/student.ipynb) and
 # [the teacher](../networks/teacher.ipynb) as architectures; nothing is trained here.
-# **Data in**: nothing but committed results, for one figure. **Data out**:
-# nothing. Every other number follows from shapes alone, whatever `profile`,
-# `data_root` and `seed` are.
+# **Data in**: committed results, for one table and one figure. **Data out**:
+# nothing. What is not quoted from others follows from shapes alone, whatever
+# `profile`, `data_root` and `seed` are.
 # **In the library**: `asclib.complexity`.
 
 # %% tags=["parameters"]
@@ -210,7 +210,7 @@ show(fig)
 # limits this memory; the chip does. Cutting the picture into strips, or
 # fusing convolution and pooling, would lower the peak: a good engine does
 # such things, and an honest count says which schedule it assumes.
-# [The next chapter](chip.ipynb) has one, with other figures for this memory and the reasons.
+# [The chapter on the chip](chip.ipynb) has an engine of its own, with other figures for this memory and the reasons.
 #
 # ## The verdict, and the teacher
 #
@@ -272,8 +272,8 @@ total = macs + conv_biases + dense_biases + norm_weights
 print(f"torchinfo: {macs:,} + {total - macs:,} = {total:,}")
 
 # %% [markdown]
-# These are the counters' figures to the last digit. Differences of less than one per cent, and harmless until a system sits at
-# 29.9 million. Some mistakes are not harmless. A counter that is fed a batch
+# Rebuilt by its convention, this is the counter's figure to the last digit. The differences are below one per cent, and
+# harmless until a system sits at 29.9 million. Some mistakes are not harmless. A counter that is fed a batch
 # counts the batch. torch's own counter gives operations, two for each MAC:
 
 # %%
@@ -388,7 +388,7 @@ axes[0].set_ylabel("million MACs")
 show(fig)
 
 # %% [markdown]
-# The input is the cheapest place to save. The search behind TMSIC ended at
+# A smaller input saves MACs without touching the weights. The search behind TMSIC ended at
 # 140 bands by 8 frames, and its runner-up had 260 bands
 # {cite}`ipleiria2023dcase`. What would this same body cost on other inputs?
 
@@ -490,11 +490,12 @@ for ax, name in ((axes[0], "embedded corpus"), (axes[1], "TAU, published")):
 show(fig)
 
 # %% [markdown]
-# The published five spend most of the budget. Fifteen points of accuracy lie
-# between them, though not all were scored on the same year's set: how a
-# network is built and taught matters more than the last million MACs. On the
-# left a column of students has one cost, that of TMSIC: what parts them is
-# how they were taught.
+# The published five all spend most of the budget, and fifteen points of accuracy
+# lie between them. So MACs do not explain these points; what does, five systems of
+# several years, scored on several sets, cannot tell. On the left a column of
+# students has one cost, that of TMSIC. Their teachers' techniques differ, and so do
+# their seeds: which of the two parts them is asked in
+# [the comparison](../distillation/comparison.ipynb).
 #
 # ## Energy
 #
@@ -528,8 +529,8 @@ except ModuleNotFoundError as missing:
 
 # %% [markdown]
 # We print no energy of ours: where counters cannot be read, a figure modelled
-# from the data sheet repeats the running time in another unit. On your own
-# machine, leave it idle, give `measure` at least half a minute, and use
+# from the data sheet repeats the running time in another unit. On a machine
+# of your own that does nothing else, give `measure` half a minute or more, and use
 # `relative` with a reference network.
 #
 # ## From the command line
@@ -551,14 +552,14 @@ print("\n".join(printed.getvalue().splitlines()[-10:]))
 # ## Takeaways
 # * A convolution costs $C_\text{out} F T C_\text{in} k_f k_t$ MACs and far
 #   fewer parameters; a dense layer as many of one as of the other.
-# * Bytes are parameters times width. The activation peak is the input and
+# * Bytes are at least parameters times width; a file adds scales and headers. The activation peak is the input and
 #   the output of the largest layer: for the student, about as much as its
 #   weights.
 # * The student is within every year's limits in eight bits; the teacher is
 #   in none.
-# * Counters differ in running statistics, biases, poolings, normalisations
-#   and batch. Each published figure can be rebuilt once its convention is
-#   named.
+# * Counters differ by a factor of two where they count operations, and by less
+#   in running statistics, biases, poolings and normalisations. The published MACs of
+#   this student and its teacher can be rebuilt once the convention is named.
 # * MACs grow linearly with bands and frames and quadratically with filters.
 # * Energy needs its method and a reference beside it; modelled is not measured.
 #

@@ -215,7 +215,7 @@ pd.DataFrame(three, index=SCENES).round(3)
 #
 # The authors, and the `tau` profile, start this layer from random weights and train for up to 200 epochs. The shorter
 # profiles start it from the members' own heads, with one or two epochs at a low rate. Its answer is the unfused one
-# until training moves it, and so little training does not move it far.
+# until training moves it. So little training hardly moves what it names, though it can move how sure it is.
 
 # %%
 def fused(members, head, x):
@@ -275,8 +275,10 @@ pd.DataFrame(rows, index=["parameters", "MACs"]).T
 #
 # ## Do ten beat one?
 #
-# The student is the wrong rival to tell, because the members were given more than it. The
-# fair one is a *control*: one student with all that a member gets. What is that, here and in the study?
+# The student alone cannot tell, because the members were given more than it was. The fairer rival is a *control*: one
+# student with a member's epochs and augmentation. Two things still favour one side or the other. Members learn from smoothed labels
+# and the control does not, which matters for log loss and calibration; and ten members have ten times as much training in all.
+# Here is what each gets, in this run and in the study:
 
 # %%
 study = store.results("scoreboard")
@@ -366,7 +368,7 @@ glue("ten_loss", np.mean(costlier))
 assert min(costlier) > 0  # "in every seed", below
 
 # %% [markdown]
-# **Ten do not beat one here.** The fused teacher reaches {glue:text}`teacher_mean:.1f` %, the control
+# **Ten are not shown to beat one.** The fused teacher reaches {glue:text}`teacher_mean:.1f` %, the control
 # {glue:text}`student_control_mean:.1f` %: a difference of {glue:text}`ten:+.1f` points, from {glue:text}`ten_low:+.1f` to
 # {glue:text}`ten_high:+.1f` over recordings, and below zero in {glue:text}`ten_worse` seeds. Its log loss is
 # higher by {glue:text}`ten_loss:.2f` nats, and higher in every seed. What the teacher gains over the plain student
@@ -433,7 +435,7 @@ assert (known[np.arange(len(known)), fit.labels].mean()
         > fused[np.arange(len(fused)), test.labels].mean())
 
 # %% [markdown]
-# On new clips the true scene gets {glue:text}`test_own:.0f` % of the probability, and the largest share that goes astray is
+# On new clips the true scene gets {glue:text}`test_own:.0f` % of the probability. The largest share that a wrong scene gets is
 # {glue:text}`test_mixed`. On the clips that teacher and student learn from it gets
 # {glue:text}`fit_own:.0f` %: a student is shown less doubt than there is.
 #
@@ -522,15 +524,16 @@ assert found["top_share"] > found["asked"]
 # %% [markdown]
 # On the right, above the dotted line a system is right more often than it says, and below it less often. The unfused members
 # of this run are too modest: on average they are {glue:text}`confidence:.0f` % sure and right on {glue:text}`right:.0f` %.
-# Smoothing asks for modesty, but not for that much. In the highest group on the left the members say
+# Smoothing asks for modesty, but not for that much. In the highest group on the left single members say
 # {glue:text}`top_said:.2f`. Smoothing would make that mean a share of {glue:text}`asked:.2f`; the share is {glue:text}`top_share:.2f`.
+# At the low end it is the other way round: what members call unlikely is unlikelier still. They are pulled to the middle at both ends.
 #
 # In the study, the mean gap between confidence and accuracy is {glue:text}`teacher_unfused_calibration:.1f` points for the
 # unfused members, {glue:text}`teacher_calibration:.1f` for the fused teacher and {glue:text}`student_control_calibration:.1f`
-# for the control: here too the single network is ahead.
+# for the control. The single network is ahead here as well; but it learnt from plain labels, and the members from smoothed ones.
 #
 # ## Takeaways
-# * **Ten do not beat one here.** The teacher minus one student with a member's effort: {glue:text}`ten:+.1f` points
+# * **Ten are not shown to beat one.** The teacher minus one student with a member's effort: {glue:text}`ten:+.1f` points
 #   ({glue:text}`ten_low:+.1f` to {glue:text}`ten_high:+.1f` over recordings), and {glue:text}`ten_loss:.2f` nats
 #   more log loss. Three seeds of version 0.1.0 do not say that experts never help, nor what they do on TAU.
 # * Its gain over the plain student, {glue:text}`gain:+.1f` points, needs no ten: one network with the same effort gains
@@ -539,7 +542,8 @@ assert found["top_share"] > found["asked"]
 # * The softmax of logit differences is the posterior given exactly one yes, *if* the members err independently. A common
 #   prior cancels.
 # * The unfused members of this run are {glue:text}`confidence:.0f` % sure and {glue:text}`right:.0f` % right, more modest
-#   than smoothing asks. That leaves the decision as it is, and reaches a student that learns from their probabilities.
+#   than smoothing asks. It reaches a student that learns from their probabilities; were all members bent alike, the decision
+#   would not feel it.
 #
 # ## Exercises
 # **1.** How many wrong verdicts can one-vs-all correct, and how many can a random code of 15 questions?

@@ -1,6 +1,6 @@
 addModel({
  "name": "After RRS, int8",
- "learnt": "it learnt from some 6,000 seconds of synthetic sound, which a program rendered for this book, and from the labels and the answers of a teacher (the mean of four students). It has never heard a real street.",
+ "learnt": "it learnt from some 6,000 seconds of synthetic sound, which a program rendered for this book, and from the labels and a teacher (the mean of four students): for half of its epochs how the teacher's answers to different clips lie to each other, then the answers themselves. It has never heard a real street.",
  "classes": [
   "airport",
   "bus",
