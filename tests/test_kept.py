@@ -10,8 +10,11 @@ from asclib.networks import OneVsAllTeacher
 from asclib.runs import Experiment, Kept, profile
 from asclib.runs.kept import fingerprint
 from asclib.store import PROJECT
+from studies.ready import Saved
 
-FOLDERS = sorted((PROJECT / "results" / "teachers").iterdir())
+KEPT = PROJECT / "results" / "teachers"
+FOLDERS = sorted(path for path in KEPT.iterdir() if path.is_dir())
+FILES = sorted(KEPT.glob("*.safetensors"))  # of `studies candidates`
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -28,6 +31,17 @@ def test_a_committed_teacher_can_be_used_by_whoever_clones(folder, tmp_path, mon
         with torch.no_grad():
             assert net(x).shape == (3, 10 if name == "teacher" else 2)
         assert len(one.history()) == plan.epochs and one.seconds() > 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_committed_candidate_answers_whoever_clones(path):
+    one = Saved(str(path))
+    net, x = one.net(), torch.randn(3, 1, 140, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        answers = net(x)
+    assert answers.shape == (3, len(SCENES)) and torch.isfinite(answers).all()
+    assert not net.training and one.seconds() > 0
+    assert path.stem.startswith(one.made_with["profile"]["name"])
 
 
 def test_kept_teachers_are_told_apart_by_what_they_hold(tmp_path):
