@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import pkgutil
 
 import studies
 from asclib.runs import Profile
 from asclib.runs import profile as named
-from asclib.store import PROJECT, write_atomic
+from asclib.store import PROJECT
 from studies.command import Commands
+from studies.record import write_json
 
 
 def main(arguments: list[str] | None = None, profile: Profile | None = None) -> None:
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None, profile: Profile | None = None) -> 
     options.output.parent.mkdir(parents=True, exist_ok=True)
     results = options.work(options)
     if results is not None:  # else it has written them itself
-        write_atomic(options.output, (json.dumps(results, indent=1) + "\n").encode())
+        write_json(options.output, results)
 
 
 def collect(commands: Commands) -> None:

@@ -47,6 +47,7 @@ from asclib.training import BatchTransform, macro_accuracy, predict
 from studies.command import Commands, add_command
 from studies.ready import MEMBERS, Averaged, Saved, Together, keep, runs_of
 from studies.recipe import RECIPES, REFERENCE, through
+from studies.record import begun, differing, refuse, write_json
 from studies.teachers import TEACHERS
 
 SMOOTHED = 0.1  # labels of the members
@@ -151,8 +152,7 @@ def candidates(
     """
     profile = trained_with(profile, batch)
     made_with = _made_with(profile, data_root)
-    found = json.loads(output.read_text()) if output.is_file() else made_with | {"runs": []}
-    _same(output, found, made_with)
+    found = begun(output, made_with)
     rows = found["runs"]
     if "control" not in {*names, *(row["candidate"] for row in rows)}:
         raise ValueError("the control decides who may teach: name it as well")
@@ -183,7 +183,7 @@ def candidates(
         np.savez_compressed(buffer, **{k: np.packbits(v.astype(bool)) for k, v in right.items()})
         output.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(output.with_suffix(".npz"), buffer.getvalue())
-        write_atomic(output, (json.dumps(found, indent=1) + "\n").encode())
+        write_json(output, found)
     return found
 
 
@@ -198,22 +198,15 @@ def kept_teacher(
     if not path.is_file():
         return None
     known = Saved(str(path))
-    _same(path, known.made_with, _made_with(profile, data_root))
+    refuse(path, differing(known.made_with, _made_with(profile, data_root)))
     return known
 
 
-def _same(path: Path, theirs: dict[str, Any], mine: dict[str, Any]) -> None:
-    """Raises: ValueError naming the settings in which a file differs."""
-    differing = sorted(key for key in mine if theirs.get(key) != mine[key])
-    if differing:
-        raise ValueError(f"{path} was made with other {', '.join(differing)}: move it away")
-
-
 def _made_with(profile: Profile, data_root: str | None) -> dict[str, Any]:
-    """The settings that all runs of a file share, as they are read back from it."""
+    """The settings that all runs of a file share."""
     everything = provenance(Experiment(profile, data_root))
     shared = {name: everything[name] for name in ("corpus", "profile")}
-    return json.loads(json.dumps(shared | {"training_version": VERSION}))
+    return shared | {"training_version": VERSION}
 
 
 def _path(folder: Path, profile: Profile, name: str, seed: int) -> Path:

@@ -38,6 +38,7 @@ from asclib.runs.provenance import provenance
 from asclib.store import PROJECT, write_atomic
 from asclib.training import predict, probabilities
 from studies.command import Commands, add_command
+from studies.record import differing, refuse, write_json
 from studies.systems import COMPARED, LONG, SYSTEMS, System, kept_epoch
 from studies.teachers import TEACHERS, given, in_turn
 
@@ -173,12 +174,10 @@ def add(
     """
     if path.is_file():
         old = Results(path)
-        differing = sorted(key for key in made_with if made_with[key] != old.settings.get(key))
-        if differing or list(old.clips["recording"]) != list(arrays["recording"]):
-            raise ValueError(
-                f"{path} was made with other settings ({', '.join(differing) or 'test clips'}): "
-                "move it away, or give another --output"
-            )
+        names = differing(old.settings, made_with)
+        if list(old.clips["recording"]) != list(arrays["recording"]):
+            names.append("test clips")
+        refuse(path, names, "move it away, or give another --output")
         again = {(row["system"], row["times"], row["seed"]) for row in rows}
         kept = [(row.system, row.times, row.seed) not in again for row in old.runs.itertuples()]
         rows = old.runs[kept].to_dict("records") + rows
@@ -190,4 +189,4 @@ def add(
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomic(path.with_suffix(".npz"), buffer.getvalue())
-    write_atomic(path, (json.dumps(made_with | {"runs": rows}, indent=1) + "\n").encode())
+    write_json(path, made_with | {"runs": rows})

@@ -65,19 +65,15 @@ import numpy as np
 import torch
 
 from asclib import keys
-from asclib.challenge import SCENES
-from asclib.evaluation import score
 from asclib.evaluation.statistics import difference
 from asclib.evaluation.systems import Clips, System
 from asclib.runs import Run
 from asclib.training import probabilities
 from studies import effort, renderings, verdicts
 from studies.arms import ARMS, DECIDING, EQUAL, OTHERS, TUNED_ON, Design, trials
-from studies.candidates import CANDIDATES
 from studies.command import Commands, add_command
-from studies.recipe import RECIPES
-from studies.record import NOBODY, Record
-from studies.sitting import Sitting
+from studies.record import Record, key_of
+from studies.sitting import Sitting, add_options
 from studies.systems import kept_epoch
 from studies.tuning import chosen, tune
 
@@ -111,10 +107,8 @@ def add_parser(commands: Commands) -> None:
     add("--teachers", type=int, nargs="+", default=[0], help="their seeds; default: 0")
     add("--epochs", type=int, nargs="+", help=f"in all; default: {EPOCHS}")
     add("--second-rate", type=float, help="of the first phase's learning rate; default: tuned")
-    add("--candidate", choices=CANDIDATES, help="who teaches; default: results/candidates.json")
-    add("--recipe", choices=RECIPES, help="default: that of results/recipe.json")
+    add_options(parser)
     add("--untuned", action="store_true", help="all settings as in the techniques of the book")
-    add("--renderings", type=int, nargs="*", default=renderings.FURTHER, help="default: 1 2 3 4")
     add("--clips-per-second", type=float, help="of one core, for the cost; default: timed")
 
 
@@ -163,13 +157,7 @@ def _sitting(options: argparse.Namespace) -> Sitting:
         raise ValueError(f"seeds from {TUNED_ON} on are for --tune alone: name smaller ones")
     if options.tune and options.seeds and min(options.seeds) < TUNED_ON:
         raise ValueError(f"trials are on seeds from {TUNED_ON} on, which no run has: name such")
-    return Sitting.usual(
-        options.profile,
-        options.data_root,
-        options.recipe,
-        options.candidate,
-        tuple(options.renderings),
-    )
+    return Sitting.of(options)
 
 
 # ---- before it: power and cost ------------------------------------------------------------
@@ -177,11 +165,8 @@ def _sitting(options: argparse.Namespace) -> Sitting:
 
 def plan(sitting: Sitting, speed: float) -> list[str]:
     """What the whole study sees, and what it costs, in lines of text."""
-    places = effort.LOCATIONS * (1 + len(sitting.further))
-    if sitting.data_root is not None:
-        places = len(Clips.of(renderings.table(sitting.tests)).strata)
     clips = effort.clips_to_fit(sitting.first)
-    lines = effort.what_is_seen(seeds=5, teachers=4, locations=places)
+    lines = effort.what_is_seen(seeds=5, teachers=4, locations=sitting.places)
     lines.append(f"About {clips} clips to fit, {speed:.0f} of them a second on one core:")
     whole = 0.0
     for arms, teachers, seeds, epochs in PLANNED:
@@ -221,7 +206,6 @@ def compare(
         if not record.holds(key(sitting, design, seed, number), made(sitting, design, number))
     ]
     print(sitting.cost([design.epochs for design, _, _ in asked], speed))
-    truth = np.array([SCENES.index(scene) for scene in record.table["scene"]])
     for seed in seeds:
         for number in teachers:
             here = [one for one in asked if one[1:] == (seed, number)]
@@ -230,13 +214,10 @@ def compare(
                 _score_teacher(sitting, number, record)
             for (design, _, _), run in zip(here, runs, strict=True):
                 logits = renderings.said_of_all(run, sitting.tests)
-                p = probabilities(torch.from_numpy(logits))
-                scored = scores(p, record)
                 own = key(sitting, design, seed, number) | {"corpus": sitting.corpus}
                 own |= {"processor": keys.processor(), "seed_of_training": run.seed}
                 own |= made(sitting, design, number) | lengths(run)
-                losses = -np.log(p[np.arange(len(truth)), truth].clip(np.finfo(float).eps))
-                record.add(own | kept_epoch(run) | scored, p.argmax(1) == truth, losses)
+                record.add_logits(own | kept_epoch(run), logits)
 
 
 def _score_teacher(sitting: Sitting, number: int, record: Record) -> None:
@@ -244,9 +225,9 @@ def _score_teacher(sitting: Sitting, number: int, record: Record) -> None:
     known = record.settings.setdefault("teachers", {}).setdefault(sitting.candidate, {})
     if str(number) not in known:
         teacher = sitting.teacher(number)
-        logits = [renderings.said(teacher, data, "test") for data in sitting.tests.values()]
-        p = probabilities(torch.from_numpy(np.concatenate(logits)))
-        known[str(number)] = scores(p, record)
+        logits = renderings.said_of_tests(teacher, sitting.tests)
+        p = probabilities(torch.from_numpy(logits))
+        known[str(number)] = record.scores(p)
 
 
 def made(sitting: Sitting, design: Design, teacher: int) -> dict[str, Any]:
@@ -257,14 +238,8 @@ def made(sitting: Sitting, design: Design, teacher: int) -> dict[str, Any]:
 
 def key(sitting: Sitting, design: Design, seed: int, teacher: int) -> dict[str, Any]:
     """What tells a run from all others of the file."""
-    return {
-        "arm": design.arm,
-        "candidate": sitting.candidate if design.is_taught else NOBODY,
-        "teacher": teacher,
-        "seed": seed,
-        "epochs": design.epochs,
-        "second_rate": design.second_rate,
-    }
+    by = sitting.candidate if design.is_taught else None
+    return key_of(design.arm, by, teacher, seed, design.epochs, design.second_rate)
 
 
 def lengths(run: Run) -> dict[str, Any]:
@@ -277,22 +252,6 @@ def lengths(run: Run) -> dict[str, Any]:
         "epochs_of_phases": [plan.epochs for plan in plans],
         "learning_rates": [plan.learning_rate for plan in plans],
         "seconds": round(seconds, 1),
-    }
-
-
-def scores(p: np.ndarray, record: Record) -> dict[str, Any]:
-    """The test scores of a row: overall, of unseen devices, by device and by rendering."""
-    found = score(p, record.table)
-    return {
-        "accuracy": round(found.overall.accuracy, 5),
-        "log_loss": round(found.overall.log_loss, 5),
-        "unseen_accuracy": found.unseen and round(found.unseen.accuracy, 5),
-        "devices": {name: round(one.accuracy, 5) for name, one in found.devices.items()},
-        "device_log_loss": {name: round(one.log_loss, 5) for name, one in found.devices.items()},
-        "renderings": {
-            name: round(score(p[rows], record.table.iloc[rows]).overall.accuracy, 5)
-            for name, rows in record.table.groupby("rendering", sort=False).indices.items()
-        },
     }
 
 

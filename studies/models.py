@@ -39,8 +39,10 @@ from asclib.store import PROJECT, write_atomic
 from asclib.training import Clips, predict, probabilities
 from studies import effort, renderings
 from studies.arms import Design
+from studies.candidates import CANDIDATES
 from studies.command import Commands, add_command
 from studies.fair import EPOCHS, lengths
+from studies.recipe import RECIPES
 from studies.sitting import Sitting
 from studies.tuning import chosen
 
@@ -75,12 +77,19 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "models", _models, profile="study", seeds=1)
     parser.add_argument("--plan", action="store_true", help="print the cost, and train nothing")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: models")
-    parser.add_argument("--candidate", help="who teaches; default: results/candidates.json")
-    parser.add_argument("--recipe", help="default: that of results/recipe.json")
+    parser.add_argument(
+        "--candidate", choices=CANDIDATES, help="who teaches; default: results/candidates.json"
+    )
+    parser.add_argument("--recipe", choices=RECIPES, help="default: that of results/recipe.json")
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any] | None:
-    sitting = Sitting.usual(options.profile, options.data_root, options.recipe, options.candidate)
+    if options.data_root is not None:
+        raise ValueError(
+            f"--data-root {options.data_root}: the models to take away and their cards are of the "
+            "embedded corpus, which everybody may render; leave it out"
+        )
+    sitting = Sitting.usual(options.profile, None, options.recipe, options.candidate)
     if options.plan:
         speed = effort.clips_per_second()
         print(sitting.cost([EPOCHS] * len(ARMS), speed))
@@ -102,7 +111,7 @@ def models(
     folder.mkdir(parents=True, exist_ok=True)
     ranges = range_calibration(sitting.first.data)
     table = renderings.table(sitting.tests)
-    own = table[table["rendering"] == renderings.OWN]
+    here = (table["rendering"] == renderings.OWN).to_numpy()
     asked = asked_clips()
     found: dict[str, Any] = sitting.made_with() | {"seed": seed, "candidate": sitting.candidate}
     rows: list[dict[str, Any]] = []
@@ -119,7 +128,6 @@ def models(
         row = {"name": name, "title": TITLES[name], "arm": ARMS[name]} | made
         row |= {"parameters": counted.parameters, "macs": counted.macs}
         row["scores"] = scored(evaluate(probabilities(logits), table))
-        here = (table["rendering"] == renderings.OWN).to_numpy()
         for group, mask in (("same corpus", here), ("other corpora", ~here)):
             part = evaluate(probabilities(logits[mask]), table[mask])
             row["scores"][group] = scored(part)["overall"]
@@ -127,7 +135,7 @@ def models(
         heard = {form: heard_by(path, clips) for form, path in paths.items()}
         row["files"] = [
             {"form": form, "file": paths[form].name, "bytes": paths[form].stat().st_size}
-            | _overall(evaluate(probabilities(torch.from_numpy(said)), own))
+            | _overall(evaluate(probabilities(torch.from_numpy(said)), table[here]))
             | {"same_scene": round(agreement(said, heard["weights"]), 4)}
             for form, said in heard.items()
         ]
@@ -196,8 +204,6 @@ def learnt(row: dict[str, Any], found: dict[str, Any]) -> str:
     taught = "the labels alone"
     if row["taught_by"]:
         taught = f"the labels and {WAYS[row['arm']].format(TEACHING[row['taught_by']])}"
-    if not found["corpus"].startswith("embedded"):
-        return f"it learnt from the recordings of a folder in TAU's layout, and from {taught}."
     return (
         f"it learnt from some {found['profile']['corpus']['train']:,} seconds of synthetic sound, "
         f"which a program rendered for this book, and from {taught}. It has never heard a real "
@@ -230,7 +236,7 @@ def card(row: dict[str, Any], found: dict[str, Any]) -> str:
             for one in row["files"]
         ),
         "",
-        f"Heard on the {score['overall']['clips'] // len(found['tests']):,} test clips of the "
+        f"Heard on the {score['same corpus']['clips']:,} test clips of the "
         "training corpus. In brackets the 95 % interval over locations, of this one training.",
         "",
         "## Scores",
@@ -238,7 +244,7 @@ def card(row: dict[str, Any], found: dict[str, Any]) -> str:
         f"Of the weights, on {score['overall']['clips']:,} clips of "
         f"{score['overall']['locations']} locations, none of which a training has heard: the test "
         f"of the corpus that was learnt from, and {len(found['tests']) - 1} corpora that were "
-        "rendered from other seeds, whose places and sounds are others and lie further away. "
+        "rendered from other seeds, whose places and sounds are others. "
         "Accuracy is the mean of the ten scenes' recalls.",
         "",
         "| | accuracy, % | log loss |",
@@ -277,7 +283,7 @@ def overview(found: dict[str, Any]) -> str:
         for one in row["files"]:
             lines.append(f"| {title} | `{one['file']}` | {one['bytes']:,} | {_percent(one)} |")
             title = ""
-    clips = found["models"][0]["scores"]["overall"]["clips"] // len(found["tests"])
+    clips = found["models"][0]["scores"]["same corpus"]["clips"]
     return "\n".join(
         [
             *lines,

@@ -46,7 +46,6 @@ import torch
 from torch import nn
 
 from asclib import complexity, keys
-from asclib.challenge import SCENES
 from asclib.compression import simulate
 from asclib.distillation import TECHNIQUES, Answers
 from asclib.evaluation import control, score
@@ -55,17 +54,14 @@ from asclib.features import LogMel
 from asclib.networks import CNNGRU, TMSIC, Baseline2022, CPMobile
 from asclib.runs import Data, Experiment, Lesson, Run, answers, build
 from asclib.runs.run import VERSION
-from asclib.store import write_atomic
 from asclib.training import macro_accuracy, predict, probabilities
 from studies import effort, renderings, verdicts
 from studies.arms import TUNED_ON
-from studies.candidates import CANDIDATES, chosen_batch
 from studies.command import Commands, add_command
-from studies.fair import EPOCHS, scores
+from studies.fair import EPOCHS
 from studies.ready import runs_of
-from studies.recipe import RECIPES
-from studies.record import NOBODY, Record
-from studies.sitting import Sitting
+from studies.record import Record, begun, key_of, write_json
+from studies.sitting import Sitting, add_options
 from studies.systems import kept_epoch
 
 RATES = (1 / 3, 1.0, 3.0)  # of the profile's peak learning rate
@@ -97,18 +93,15 @@ def add_parser(commands: Commands) -> None:
     add("--taught", action="store_true", help="by a teacher's responses, not on labels")
     add("--teachers", type=int, nargs="+", default=[0], help="their seeds; default: 0")
     add("--epochs", type=int, default=EPOCHS, help=f"default: {EPOCHS}")
-    add("--candidate", choices=CANDIDATES, default="fused", help="who teaches; default: fused")
-    add("--recipe", choices=RECIPES, help="default: that of results/recipe.json")
+    add_options(parser, candidate="fused")
     add("--untuned", action="store_true", help="the profile's learning rate for all")
-    add("--renderings", type=int, nargs="*", default=renderings.FURTHER, help="default: 1 2 3 4")
     add("--clips-per-second", type=float, help="of one core, for all; default: each is timed")
 
 
 def _peers(options: argparse.Namespace) -> None:
     if max(options.seeds) >= TUNED_ON:
         raise ValueError(f"seeds from {TUNED_ON} on are for --tune alone: name smaller ones")
-    batch, further = chosen_batch(options.recipe), tuple(options.renderings)
-    sitting = Sitting(options.profile, options.data_root, batch, options.candidate, further)
+    sitting = Sitting.of(options)
     names, tuning = options.networks, options.output.with_suffix("") / "tuning.json"
     teachers = options.teachers if options.taught else []
     if options.plan:
@@ -140,10 +133,7 @@ def plan(
 
     Args: speeds, clips a second in training, by network; teachers, none for labels.
     """
-    places = effort.LOCATIONS * (1 + len(sitting.further))
-    if sitting.data_root is not None:
-        places = sitting.first.table("test")["location"].nunique()
-    lines = effort.what_is_seen(len(seeds), len(teachers) or 1, places)
+    lines = effort.what_is_seen(len(seeds), len(teachers) or 1, sitting.places)
     clips, whole = effort.clips_to_fit(sitting.first), 0.0
     corpus = sitting.profile.corpus
     heard = corpus.train + corpus.test * (1 + len(sitting.further))
@@ -202,12 +192,7 @@ def tune(sitting: Sitting, names: Sequence[str], epochs: int, path: Path) -> Non
     """
     made_with = sitting.made_with() | {"trial_epochs": max(1, epochs // 2), "seed": TUNED_ON}
     made_with.pop("tests")  # none is heard
-    made_with = json.loads(json.dumps(made_with))
-    found = json.loads(path.read_text()) if path.is_file() else made_with | {"runs": []}
-    if differing := sorted(key for key in made_with if made_with[key] != found.get(key)):
-        raise ValueError(
-            f"{path} was made with other settings ({', '.join(differing)}): move it away"
-        )
+    found = begun(path, made_with)
     for name in names:
         if any(row["network"] == name for row in found["runs"]):
             continue
@@ -220,8 +205,7 @@ def tune(sitting: Sitting, names: Sequence[str], epochs: int, path: Path) -> Non
             accuracy = macro_accuracy(predict(run.net(), clips.x), clips.labels)
             row = {"network": name, "rate": rate, "accuracy": round(accuracy, 5)}
             found["runs"].append(row | {"seconds": run.seconds()})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (json.dumps(found, indent=1) + "\n").encode())
+        write_json(path, found)
 
 
 def tuned(path: Path, names: Sequence[str]) -> dict[str, float]:
@@ -253,7 +237,11 @@ def compare(
     for seed in seeds:
         for number in teachers or (None,):
             made = {name: _made(sitting, name, rates[name], number) for name in rates}
-            asked = {name: _key(sitting, name, seed, epochs, number) for name in rates}
+            taught = number is not None
+            by = sitting.candidate if taught else None
+            asked = {
+                name: key_of(arm(name, taught), by, number or 0, seed, epochs) for name in rates
+            }
             missing = [name for name in rates if not record.holds(asked[name], made[name])]
             said = _said(sitting, number) if missing and number is not None else None
             runs = {
@@ -262,29 +250,10 @@ def compare(
             build(runs.values())
             for name, run in runs.items():
                 logits = renderings.said_of_all(run, _tests(sitting, name))
-                p = probabilities(torch.from_numpy(logits))
-                truth = record.table["scene"].map(SCENES.index).to_numpy()
-                losses = -np.log(p[np.arange(len(truth)), truth].clip(np.finfo(float).eps))
                 row = asked[name] | made[name] | {"corpus": sitting.corpus}
                 row |= {"processor": keys.processor(), "seconds": round(run.seconds(), 1)}
-                row |= _cost(name) | kept_epoch(run) | scores(p, record)
-                row |= _rounded(sitting, name, run, record)
-                record.add(row, p.argmax(1) == truth, losses)
-
-
-def _key(
-    sitting: Sitting, name: str, seed: int, epochs: int, teacher: int | None
-) -> dict[str, Any]:
-    """What tells a run from all others of the file: see `studies.record.KEY`."""
-    taught = teacher is not None
-    return {
-        "arm": arm(name, taught),
-        "candidate": sitting.candidate if taught else NOBODY,
-        "teacher": teacher or 0,
-        "seed": seed,
-        "epochs": epochs,
-        "second_rate": None,  # there is one phase
-    }
+                row |= _cost(name) | kept_epoch(run)
+                record.add_logits(row, logits, _rounded(sitting, name, run, record))
 
 
 def arm(name: str, taught: bool) -> str:
@@ -343,7 +312,7 @@ def decide(record: Record, epochs: int, candidate: str) -> dict[str, Any]:
         labels, taught, or both, wherever some network has a second run.
     Raises: ValueError when TMSIC was not run beside a peer, or nothing was run twice.
     """
-    there = {row["arm"] for row in record.rows if row["epochs"] == epochs}
+    there = record.arms(epochs, candidate)
     rows, primary = [], None
     for taught in (False, True):
         base = arm(CONTROL, taught)

@@ -64,28 +64,23 @@ from asclib.networks import TMSIC
 from asclib.runs import Lesson, Run
 from asclib.runs.provenance import described
 from asclib.training import Clips, macro_accuracy, predict
-from studies import effort
-from studies.command import Commands, add_command
+from studies.command import Commands
 from studies.shrinking import (
     EPOCHS,
     STEPS,
     TEACHER,
     Arm,
     Made,
-    add_options,
-    begun,
-    chosen,
+    add_study,
     compare,
-    finish,
     of_steps,
-    plan,
-    sitting_of,
+    record_of,
+    run_study,
     student,
 )
 from studies.sitting import Sitting
 
-SHARES = (0.5, 0.25, 0.1)  # of the MACs
-STAGES = (0.5, 0.25, 0.1)  # of iterative pruning
+SHARES = (0.5, 0.25, 0.1)  # of the MACs; iterative pruning goes from one to the next
 BOTH: tuple[Stage, ...] = TECHNIQUES["response"]
 HEALERS: dict[str, tuple[Stage, ...]] = {
     "labels": (),
@@ -113,19 +108,11 @@ narrow = functools.cache(widths_for)
 
 
 def add_parser(commands: Commands) -> None:
-    add_options(add_command(commands, "pruning", _pruning, profile="study", seeds=5))
+    add_study(commands, "pruning", _pruning, seeds=5)
 
 
 def _pruning(options: argparse.Namespace) -> None:
-    sitting = sitting_of(options)
-    size = options.epochs, options.steps
-    if options.plan:  # nothing is rendered for it
-        clips = effort.clips_to_fit(sitting.first)
-        one_seed = chosen(arms(sitting, 0, *size, clips), options.only)
-        speed = options.clips_per_second or effort.clips_per_second()
-        print("\n".join(plan(sitting, one_seed, len(options.seeds), speed)))
-    else:
-        pruning(sitting, options.seeds, options.output, *size, options.only)
+    run_study(options, arms, pruning)
 
 
 def pruning(
@@ -143,12 +130,11 @@ def pruning(
         what a row says of the network's int8 file: `as_int8` when None.
     """
     clips, first = len(sitting.first.table("fit")), student(sitting, "labels", epochs, 0)
-    made_with = sitting.made_with() | {
+    made_with = {
         "healing": described(of_steps(healing(first.plan), clips, steps)),
         "widths": {str(share): list(narrow(share)) for share in SHARES},
-        "clips": {split: len(sitting.first.table(split)) for split in ("fit", "test")},
     }
-    record = begun(output, made_with, sitting)
+    record = record_of(sitting, output, made_with)
     own = sitting.first.clips("test")
 
     def measured(arm: Arm, net: nn.Module, logits: np.ndarray) -> dict[str, Any]:
@@ -167,11 +153,10 @@ def pruning(
             row["int8"] = (in_int8 or as_int8)(net, own, sitting)
         return row
 
-    def wanted(seed: int) -> list[Arm]:
-        return chosen(arms(sitting, seed, epochs, steps, clips), only)
+    def arms_of(seed: int) -> list[Arm]:
+        return arms(sitting, seed, epochs, steps, clips)
 
-    compare(sitting, record, wanted, seeds, measured)
-    finish(record, arms(sitting, seeds[0], epochs, steps, clips), PAIRS, sitting.candidate)
+    compare(sitting, record, arms_of, only, seeds, measured, PAIRS)
 
 
 def as_int8(net: nn.Module, test: Clips, sitting: Sitting) -> dict[str, Any]:
@@ -209,10 +194,7 @@ def arms(sitting: Sitting, seed: int, epochs: int, steps: int, clips: int) -> li
         parts = [way, None if way == "whole" else str(share), healer, more or None]
         name = "-".join(part for part in parts if part)
         of = {"way": way, "share": share, "healed": healer, "variant": more or None}
-        is_taught = healer is not None and bool(HEALERS[healer])
-        trained = isinstance(made, Run) and healer is not None
-        after = None if isinstance(made, Run) else start
-        return Arm(name, made, total if trained else epochs, is_taught, of, after)
+        return Arm(name, made, of)
 
     found = []
     for share in sorted(SHARES, key=lambda share: share != 0.25):
@@ -231,7 +213,7 @@ def arms(sitting: Sitting, seed: int, epochs: int, steps: int, clips: int) -> li
     variants["repaired"] = cut(0.25, clips=REPAIR_CLIPS)
     for variant, pruned in variants.items():
         found.append(arm("cut", 0.25, "labels", by(pruned, "labels"), variant))
-    found.append(arm("iterative", STAGES[-1], "labels", iterative(start, plan.epochs)))
+    found.append(arm("iterative", SHARES[-1], "labels", iterative(start, plan.epochs)))
     found.append(arm("unstructured", 0.1, "labels", by(Thinned(start, 0.9), "labels")))
     for share in SHARES:
         found += [
@@ -255,9 +237,9 @@ def scratch(start: Run, share: float, epochs: int, lesson: Lesson | None = None)
 def iterative(start: Run, epochs: int) -> Run:
     """Cut in steps and healed by labels after each, with as many epochs in all as at one go."""
     run = start
-    for place, share in enumerate(STAGES):
-        share_of, left = divmod(epochs, len(STAGES))
-        number = max(1, share_of + (left if place == len(STAGES) - 1 else 0))
+    for place, share in enumerate(SHARES):
+        share_of, left = divmod(epochs, len(SHARES))
+        number = max(1, share_of + (left if place == len(SHARES) - 1 else 0))
         plan = replace(healing(start.plan), epochs=number)
         run = healed(Narrowed(run, narrow(share)), plan=plan)
     return run

@@ -32,7 +32,6 @@ written as files, and LiteRT is asked whether it says the same.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,30 +41,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asclib.compression import agreement, export
+from asclib.compression import agreement, exported
 from asclib.compression.pruning import REPAIR_CLIPS, some_clips
-from asclib.compression.qat import FakeQuantised, aware, fine_tuning, range_calibration
+from asclib.compression.qat import VERSION, FakeQuantised, aware, fine_tuning, range_calibration
 from asclib.compression.quantization import correct_biases
 from asclib.compression.rounding import Rounding
 from asclib.litert import LiteRT
 from asclib.runs import Run
 from asclib.runs.provenance import described
 from asclib.training import Training, macro_accuracy
-from studies import effort
-from studies.command import Commands, add_command
+from studies.command import Commands
 from studies.shrinking import (
     EPOCHS,
     STEPS,
     Arm,
     Made,
-    add_options,
-    begun,
-    chosen,
+    add_study,
     compare,
-    finish,
     of_steps,
-    plan,
-    sitting_of,
+    record_of,
+    run_study,
     student,
 )
 from studies.sitting import Sitting
@@ -98,19 +93,11 @@ PAIRS = (
 
 
 def add_parser(commands: Commands) -> None:
-    add_options(add_command(commands, "qat", _qat, profile="study", seeds=10))
+    add_study(commands, "qat", _qat, seeds=10)
 
 
 def _qat(options: argparse.Namespace) -> None:
-    sitting = sitting_of(options)
-    size = options.epochs, options.steps
-    if options.plan:  # nothing is rendered for it
-        clips = effort.clips_to_fit(sitting.first)
-        one_seed = chosen(arms(sitting, 0, *size, clips), options.only)
-        speed = options.clips_per_second or effort.clips_per_second()
-        print("\n".join(plan(sitting, one_seed, len(options.seeds), speed)))
-    else:
-        qat(sitting, options.seeds, options.output, *size, options.only)
+    run_study(options, arms, qat)
 
 
 @dataclass(frozen=True)
@@ -124,6 +111,7 @@ class Rounded:
     bits: int
     rounding: Rounding = "sum_kept"
     corrected: bool = False
+    version: int = VERSION
 
     def __call__(self) -> nn.Module:
         net = self.of.net()
@@ -137,11 +125,7 @@ class Rounded:
 
 def in_litert(net: FakeQuantised, x: Tensor) -> Tensor:
     """What the full int8 file of an aware network answers: logits (clips, 10)."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = export(
-            net.stored(), Path(folder, "net.tflite"), "full_int8", calibration=net.calibration
-        )
-        return torch.from_numpy(LiteRT(path)(x))
+    return torch.from_numpy(LiteRT(exported(net.stored(), "full_int8", net.calibration))(x))
 
 
 def qat(
@@ -159,12 +143,11 @@ def qat(
         what the int8 file of a network answers.
     """
     clips, first = len(sitting.first.table("fit")), student(sitting, "labels", epochs, 0)
-    made_with = sitting.made_with() | {
+    made_with = {
         "fine_tuning": described(_fine_tuning(first, epochs, steps, clips)),
         "calibration_clips": len(range_calibration(sitting.first.data).clips),
-        "clips": {split: len(sitting.first.table(split)) for split in ("fit", "test")},
     }
-    record = begun(output, made_with, sitting)
+    record = record_of(sitting, output, made_with)
     own = sitting.first.clips("test")
 
     def measured(arm: Arm, net: nn.Module, logits: np.ndarray) -> dict[str, Any]:
@@ -179,11 +162,10 @@ def qat(
             }
         }
 
-    def wanted(seed: int) -> list[Arm]:
-        return chosen(arms(sitting, seed, epochs, steps, clips), only)
+    def arms_of(seed: int) -> list[Arm]:
+        return arms(sitting, seed, epochs, steps, clips)
 
-    compare(sitting, record, wanted, seeds, measured)
-    finish(record, arms(sitting, seeds[0], epochs, steps, clips), PAIRS, sitting.candidate)
+    compare(sitting, record, arms_of, only, seeds, measured, PAIRS)
 
 
 def arms(sitting: Sitting, seed: int, epochs: int, steps: int, clips: int) -> list[Arm]:
@@ -196,27 +178,24 @@ def _ways(who: str, start: Run, epochs: int, steps: int, clips: int) -> list[Arm
     plan = _fine_tuning(start, epochs, steps, clips)
     longer, nearest = aware(start, None, plan), aware(start, 8, plan, "nearest")
 
-    def arm(way: str, bits: int | None, made: Run | Made, after: Run) -> Arm:
+    def arm(way: str, bits: int | None, made: Run | Made) -> Arm:
         name = "-".join(str(part) for part in (who, way, bits) if part)
-        of = {"student": who, "way": way, "bits": bits}
-        length = epochs if after == start else epochs + plan.epochs
-        return Arm(name, made, length, start.lesson is not None, of, after)
+        return Arm(name, made, {"student": who, "way": way, "bits": bits})
 
     found = []
     for bits in BITS:
-        tuned = aware(start, bits, plan)
         found += [
-            arm("aware", bits, tuned, tuned),
-            arm("longer_rounded", bits, Made(Rounded(longer, bits)), longer),
-            arm("rounded", bits, Made(Rounded(start, bits)), start),
-            arm("corrected", bits, Made(Rounded(start, bits, corrected=True)), start),
+            arm("aware", bits, aware(start, bits, plan)),
+            arm("longer_rounded", bits, Made(Rounded(longer, bits))),
+            arm("rounded", bits, Made(Rounded(start, bits))),
+            arm("corrected", bits, Made(Rounded(start, bits, corrected=True))),
         ]
     return [
         *found,
-        arm("float", None, start, start),
-        arm("longer", None, longer, longer),
-        arm("aware_nearest", 8, nearest, nearest),
-        arm("rounded_nearest", 8, Made(Rounded(start, 8, "nearest")), start),
+        arm("float", None, start),
+        arm("longer", None, longer),
+        arm("aware_nearest", 8, nearest),
+        arm("rounded_nearest", 8, Made(Rounded(start, 8, "nearest"))),
     ]
 
 

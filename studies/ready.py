@@ -52,14 +52,35 @@ class Averaged:
 
 
 @dataclass(frozen=True)
+class Souped:
+    """Makes one network whose weights are the mean of those of several runs of it.
+
+    A model soup (Wortsman et al. 2022, arXiv 2203.05482): the runs go on from the same weights, so
+    that what lies between them is good as well.
+    """
+
+    members: tuple[Run, ...]
+
+    def __call__(self) -> nn.Module:
+        net = self.members[0].network()
+        states = [member.net().state_dict() for member in self.members]
+        means = {
+            name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
+            for name, value in states[0].items()
+        }
+        net.load_state_dict(means)
+        return net
+
+
+@dataclass(frozen=True)
 class Together:
     """A network of trained runs that is not trained itself, with what a `Run` or `Kept` has.
 
-    Args: network makes it: `Averaged`, or `Fused`, whose head says before any fine-tuning what the
-        members say by their odds (`asclib.networks.unfused_logits`).
+    Args: network makes it: `Averaged`, `Souped`, or `Fused`, whose head says before any fine-tuning
+        what the members say by their odds (`asclib.networks.unfused_logits`).
     """
 
-    network: Averaged | Fused
+    network: Averaged | Fused | Souped
 
     @functools.cached_property
     def store_key(self) -> str:

@@ -27,7 +27,7 @@ from asclib.augmentation import FreqMixStyle, FrequencyMask, Mixup, impulse_resp
 from asclib.challenge import SCENES
 from asclib.corpus import read_audio
 from asclib.corpus.embedded import Device
-from asclib.features import BATCH, LogMel
+from asclib.features import BATCH, FrontEnd, LogMel
 from asclib.runs import Experiment, Run, build
 from asclib.runs.provenance import provenance
 from asclib.training import BatchTransform, Clips, macro_accuracy, one_thread, predict
@@ -106,16 +106,20 @@ def chosen(rows: Sequence[dict[str, Any]], margin: float = 0.005) -> str:
     return min(near, key=lambda name: (len(RECIPES[name]), -means[name]))
 
 
-def through(experiment: Experiment, devices: dict[str, Device] = INVENTED) -> Clips:
+def through(
+    experiment: Experiment,
+    devices: dict[str, Device] = INVENTED,
+    front_end: FrontEnd | None = None,
+) -> Clips:
     """The validation clips of device a, each heard through every one of the devices.
 
     A device is its impulse response here, as in training with responses: (clips * devices, 1, mels,
-    frames), the identifier with the device's name behind a "|".
+    frames), the identifier with the device's name behind a "|". Args: front_end, TMSIC's when None.
     """
     table = experiment.table("validation")
     table = table[table["device"] == REFERENCE]
     responses = {name: impulse_response(device) for name, device in devices.items()}
-    front_end, x, names = LogMel.tmsic(), [], []
+    front_end, x, names = front_end or LogMel.tmsic(), [], []
     waves = [read_audio(experiment.corpus.root / name) for name in table["filename"]]
     with one_thread():
         for name, h in responses.items():

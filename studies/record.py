@@ -11,21 +11,76 @@ bytes for eight clips, and no file of more than LIMIT bytes, for a new one is be
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from asclib.challenge import SCENES
+from asclib.evaluation import score
 from asclib.evaluation.systems import Clips, Measure, System
 from asclib.store import PROJECT, write_atomic
+from asclib.training import probabilities
 
 LIMIT = 1_400_000  # bytes of a file, before it is compressed
 LARGEST = -np.log(np.finfo(float).eps)  # log loss of a truth that was given no probability
 KEY = ("arm", "candidate", "teacher", "seed", "epochs", "second_rate")
 NOBODY = "nobody"  # the candidate that teaches an arm without a teacher
+
+
+def key_of(
+    arm: str,
+    candidate: str | None,
+    teacher: int,
+    seed: int,
+    epochs: int,
+    second_rate: float | None = None,
+) -> dict[str, Any]:
+    """What tells a run from all others of a file. Args: candidate, who teaches; None for nobody."""
+    values = (arm, candidate or NOBODY, teacher, seed, epochs, second_rate)
+    return dict(zip(KEY, values, strict=True))
+
+
+# ---- settings that all rows of a file share ------------------------------------------------------
+
+
+def differing(theirs: dict[str, Any], mine: dict[str, Any]) -> list[str]:
+    """The names of my settings that a file has otherwise, sorted; mine as json gives them back."""
+    mine = json.loads(json.dumps(mine))
+    return sorted(name for name in mine if theirs.get(name) != mine[name])
+
+
+def refuse(path: Path, names: Sequence[str], remedy: str = "move it away") -> None:
+    """Raises: ValueError naming the settings in which the file differs, if there are any."""
+    if names:
+        raise ValueError(f"{path} was made with other settings ({', '.join(names)}): {remedy}")
+
+
+def begun(path: Path, made_with: dict[str, Any]) -> dict[str, Any]:
+    """What a json file holds so far: made_with, and no `runs` yet, where there is none.
+
+    Raises: ValueError naming the settings in which the file that is there differs.
+    """
+    if not path.is_file():
+        return json.loads(json.dumps(made_with)) | {"runs": []}
+    found = json.loads(path.read_text())
+    refuse(path, differing(found, made_with))
+    return found
+
+
+def write_json(path: Path, found: dict[str, Any]) -> None:
+    """Write a file of results, all of it or nothing; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(found, indent=1) + "\n").encode())
+
+
+# ---- log losses ----------------------------------------------------------------------------------
 
 
 def in_bytes(losses: np.ndarray) -> np.ndarray:
@@ -40,6 +95,9 @@ def in_bytes(losses: np.ndarray) -> np.ndarray:
 
 def from_bytes(losses: np.ndarray) -> np.ndarray:
     return LARGEST * (losses / 255.0) ** 2
+
+
+# ---- rows and answers ----------------------------------------------------------------------------
 
 
 class Record:
@@ -71,17 +129,12 @@ class Record:
             self.settings, self.rows, self.table = dict(made_with), [], table
 
     def _compare(self, made_with: dict[str, Any] | None, table: pd.DataFrame | None) -> None:
-        made_with = json.loads(json.dumps(made_with or {}))  # as it is read back
-        differing = sorted(key for key in made_with if made_with[key] != self.settings.get(key))
+        names = differing(self.settings, made_with or {})
         if table is not None:
             theirs = table.reindex(columns=self.table.columns).to_numpy(str)
             if not np.array_equal(self.table.to_numpy(str), theirs):
-                differing.append("test clips")
-        if differing:
-            raise ValueError(
-                f"{self.path} was made with other settings ({', '.join(differing)}): "
-                "move it and its folder away, or give another --output"
-            )
+                names.append("test clips")
+        refuse(self.path, names, "move it and its folder away, or give another --output")
 
     # ---- rows ------------------------------------------------------------------------------------
 
@@ -89,16 +142,26 @@ class Record:
         """Whether the run is there. Raises: ValueError when it was made in another way."""
         for row in self.rows:
             if all(row[name] == key[name] for name in KEY):
-                settings = json.loads(json.dumps(settings))
-                differing = [name for name in settings if row[name] != settings[name]]
-                if differing:
+                if names := differing(row, settings):
                     called = ", ".join(f"{name} {row[name]}" for name in KEY)
                     raise ValueError(
-                        f"{self.path}: the run of {called} has other {', '.join(differing)}: "
+                        f"{self.path}: the run of {called} has other {', '.join(names)}: "
                         "take its row out, or give another --output"
                     )
                 return True
         return False
+
+    def add_logits(
+        self, row: dict[str, Any], logits: np.ndarray, more: dict[str, Any] | None = None
+    ) -> None:
+        """Write one more run with its scores, from what it says of the test clips.
+
+        Args: row, how it was made; logits (clips, classes), in the order of the table; more, what
+            else was measured: it comes after the scores.
+        """
+        p = probabilities(torch.from_numpy(logits))
+        losses = -np.log(p[np.arange(len(p)), self.truth].clip(np.finfo(float).eps))
+        self.add(row | self.scores(p) | (more or {}), p.argmax(1) == self.truth, losses)
 
     def add(self, row: dict[str, Any], right: np.ndarray, losses: np.ndarray) -> None:
         """Write one more run. Args: right and losses (clips,), in the order of the table."""
@@ -123,8 +186,7 @@ class Record:
 
     def write(self) -> None:
         """Write the json: settings and rows."""
-        text = json.dumps(self.settings | {"runs": self.rows}, indent=1)
-        write_atomic(self.path, (text + "\n").encode())
+        write_json(self.path, self.settings | {"runs": self.rows})
 
     def _write(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         buffer = io.BytesIO()
@@ -133,10 +195,38 @@ class Record:
 
     # ---- what is scored --------------------------------------------------------------------------
 
+    @functools.cached_property
+    def truth(self) -> np.ndarray:
+        """The scene of each test clip, by its number: (clips,)."""
+        return self.table["scene"].map(SCENES.index).to_numpy()
+
+    def scores(self, p: np.ndarray) -> dict[str, Any]:
+        """The test scores of a row: overall, of unseen devices, by device and by rendering.
+
+        Args: p (clips, classes), probabilities in the order of the table.
+        """
+        found = score(p, self.table)
+        devices = found.devices.items()
+        return {
+            "accuracy": round(found.overall.accuracy, 5),
+            "log_loss": round(found.overall.log_loss, 5),
+            "unseen_accuracy": found.unseen and round(found.unseen.accuracy, 5),
+            "devices": {name: round(one.accuracy, 5) for name, one in devices},
+            "device_log_loss": {name: round(one.log_loss, 5) for name, one in devices},
+            "renderings": {
+                name: round(score(p[rows], self.table.iloc[rows]).overall.accuracy, 5)
+                for name, rows in self.table.groupby("rendering", sort=False).indices.items()
+            },
+        }
+
     @property
     def clips(self) -> Clips:
         """Scene and location of each test clip."""
         return Clips.of(self.table)
+
+    def arms(self, epochs: int, candidate: str) -> set[str]:
+        """The arms with runs of so many epochs, taught by this candidate or by nobody."""
+        return {row["arm"] for row in self._rows(candidate, epochs=epochs, second_rate=None)}
 
     def system(
         self,
@@ -151,13 +241,7 @@ class Record:
         An arm that nobody teaches has runs of its own beside each teacher. Raises: ValueError when
         there is no run.
         """
-        wanted = {"arm": arm, "epochs": epochs, "second_rate": second_rate}
-        rows = [
-            row
-            for row in self.rows
-            if all(row[key] == value for key, value in wanted.items())
-            and row["candidate"] in (candidate, NOBODY)
-        ]
+        rows = self._rows(candidate, arm=arm, epochs=epochs, second_rate=second_rate)
         if not rows:
             raise ValueError(
                 f"{self.path} has no run of {arm} with {epochs} epochs and the teacher {candidate}:"
@@ -168,6 +252,14 @@ class Record:
         values = np.stack([arrays[row["file"]][key][row["row"]] for row in rows])
         seeds, teachers = ([row[name] for row in rows] for name in ("seed", "teacher"))
         return System(arm, values, tuple(seeds), tuple(teachers))
+
+    def _rows(self, candidate: str, **wanted: Any) -> list[dict[str, Any]]:
+        return [
+            row
+            for row in self.rows
+            if row["candidate"] in (candidate, NOBODY)
+            and all(row[name] == value for name, value in wanted.items())
+        ]
 
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         with np.load(self.path.parent / name) as found:

@@ -6,24 +6,35 @@ of its places, though their names are the same: here they carry the name of thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from asclib.corpus.folder import Split
 from asclib.runs import Data, Experiment, Run
 from asclib.store import artefact
 from asclib.training import predict
-from studies.ready import Teacher
 
 OWN = "own"
 FURTHER = (1, 2, 3, 4)  # corpus seeds
 CONFIRMATION = 9  # heard once, when all is decided
 FEWEST = 90  # training clips that a rendering has to have; they are not used
 COLUMNS = ("scene", "device", "recording", "city", "location")  # of a table of test clips
+
+
+class Asked(Protocol):
+    """What can be asked about clips: a run, a teacher, or a network that is made of them."""
+
+    @property
+    def store_key(self) -> str: ...
+
+    def net(self) -> nn.Module: ...
 
 
 def every_test(experiment: Experiment, seeds: Sequence[int] = FURTHER) -> dict[str, Data]:
@@ -61,16 +72,20 @@ def table(tests: Mapping[str, Data]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def said(network: Teacher, data: Data, split: Split) -> np.ndarray:
+def said(
+    network: Asked, data: Data, split: Split, net: Callable[[], nn.Module] | None = None
+) -> np.ndarray:
     """The logits (clips, classes) of a network for one split, kept in the store as 16-bit floats.
 
     Rows are in the order of `data.clips(split)`. All scores are taken from these, so that whoever
     scores them again finds the same.
+
+    Args: net, what gives the network where nothing is kept yet: `network.net` when None.
     """
 
     def build(folder: Path) -> None:
         clips = data.clips(split)
-        logits = predict(network.net(), clips.x).numpy().astype(np.float16)
+        logits = predict((net or network.net)(), clips.x).numpy().astype(np.float16)
         np.save(folder / "logits.npy", logits)
 
     recipe = {"network": network.store_key, "data": data, "split": split}
@@ -79,7 +94,15 @@ def said(network: Teacher, data: Data, split: Split) -> np.ndarray:
     return np.load(folder / "logits.npy")
 
 
+def said_of_tests(
+    network: Asked, tests: Mapping[str, Data], net: Callable[[], nn.Module] | None = None
+) -> np.ndarray:
+    """The logits of all tests, in the order of `table`. Args: net, as in `said`."""
+    net = net or functools.cache(network.net)  # made once for all of them
+    return np.concatenate([said(network, data, "test", net) for data in tests.values()])
+
+
 def said_of_all(run: Run, tests: Mapping[str, Data]) -> np.ndarray:
     """The logits of all tests, in the order of `table`; those of validation are kept as well."""
     said(run, run.data, "validation")
-    return np.concatenate([said(run, data, "test") for data in tests.values()])
+    return said_of_tests(run, tests)

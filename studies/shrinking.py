@@ -11,29 +11,24 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import nn
 
 from asclib import keys
-from asclib.challenge import SCENES
 from asclib.evaluation.statistics import difference
-from asclib.evaluation.systems import Clips
 from asclib.runs import Experiment, Run, build
-from asclib.training import Training, probabilities
+from asclib.training import Training
 from studies import effort, renderings
 from studies.arms import Design
-from studies.candidates import CANDIDATES
-from studies.fair import scores
+from studies.command import Commands, add_command
 from studies.ready import runs_of
-from studies.recipe import RECIPES
-from studies.record import NOBODY, Record
-from studies.sitting import Sitting
+from studies.record import Record, key_of
+from studies.sitting import Sitting, add_options
 from studies.verdicts import plain, sentence, shared
 
 EPOCHS = 24  # of a student
@@ -42,11 +37,20 @@ TEACHER = 0  # the seed of the one who teaches
 Pairs = Sequence[tuple[str, str]]  # arms whose difference is asked for, the primary one first
 
 
+class OfRun(Protocol):
+    """Makes a network of a trained run, as `Narrowed` does."""
+
+    @property
+    def of(self) -> Run: ...
+
+    def __call__(self) -> nn.Module: ...
+
+
 @dataclass(frozen=True)
 class Made:
     """A network that needs no training, with what a run has: `network` makes it of one."""
 
-    network: Callable[[], nn.Module]
+    network: OfRun
 
     @functools.cached_property
     def store_key(self) -> str:
@@ -61,38 +65,82 @@ class Made:
 class Arm:
     """A network to be compared.
 
-    Args: name, of a file as well; made, the run or what is made of one; epochs in all; is_taught,
-        by a teacher; of, what a row says of it in plain json values; after, the run that must be
-        there before something is made of it.
+    Args: name, of a file as well; made, the run or what is made of one; of, what a row says of it
+        in plain json values.
     """
 
     name: str
     made: Run | Made
-    epochs: int
-    is_taught: bool
     of: dict[str, Any]
-    after: Run | None = None
+
+    @property
+    def run(self) -> Run:
+        """The training that ends in it, or in what it is made of."""
+        return self.made if isinstance(self.made, Run) else self.made.network.of
+
+    @property
+    def runs(self) -> list[Run]:
+        """That training, and those that it goes on from."""
+        found: list[Run] = []
+        run: Run | None = self.run
+        while run is not None:
+            found.append(run)
+            run = run.start or getattr(run.network, "of", None)
+        return found
+
+    @property
+    def epochs(self) -> int:
+        """In all: its own, and those of what it goes on from."""
+        return sum(run.plan.epochs for run in self.runs)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether a teacher takes part."""
+        return any(run.lesson is not None for run in self.runs)
+
+    def key(self, seed: int, candidate: str) -> dict[str, Any]:
+        """What tells its row from all others of the file."""
+        return key_of(self.name, candidate if self.is_taught else None, TEACHER, seed, self.epochs)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of both commands."""
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def add_study(
+    commands: Commands, name: str, work: Callable[[argparse.Namespace], None], seeds: int
+) -> None:
+    """Register the command of a study, whose `work` is `run_study`."""
+    parser = add_command(commands, name, work, profile="study", seeds=seeds)
+    add_options(parser)
     add = parser.add_argument
     add("--plan", action="store_true", help="print power and cost, and train nothing")
     add("--epochs", type=int, default=EPOCHS, help=f"of a student; default: {EPOCHS}")
     add("--steps", type=int, default=STEPS, help=f"afterwards, at the least; default: {STEPS}")
     add("--only", nargs="+", metavar="ARM", help="networks by name, as in the file; default: all")
-    add("--candidate", choices=CANDIDATES, help="who teaches; default: results/candidates.json")
-    add("--recipe", choices=RECIPES, help="default: that of results/recipe.json")
-    add("--renderings", type=int, nargs="*", default=renderings.FURTHER, help="default: 1 2 3 4")
     add("--clips-per-second", type=float, help="of one core, for the cost; default: timed")
 
 
-def sitting_of(options: argparse.Namespace) -> Sitting:
-    """What all runs have in common: everybody's augmentation, and the best teacher there is."""
-    further = tuple(options.renderings)
-    return Sitting.usual(
-        options.profile, options.data_root, options.recipe, options.candidate, further
-    )
+def run_study(
+    options: argparse.Namespace,
+    arms: Callable[[Sitting, int, int, int, int], Sequence[Arm]],
+    study: Callable[[Sitting, list[int], Path, int, int, Sequence[str] | None], None],
+) -> None:
+    """Do what the options ask for: print the plan, or train what is missing.
+
+    Args: arms, of a sitting, seed, epochs of a student, steps afterwards and clips to fit; study,
+        of a sitting, seeds, output, epochs, steps and the names of arms.
+    """
+    sitting, size = Sitting.of(options), (options.epochs, options.steps)
+    if options.plan:  # nothing is rendered for it
+        clips = effort.clips_to_fit(sitting.first)
+        one_seed = chosen(arms(sitting, 0, *size, clips), options.only)
+        speed = options.clips_per_second or effort.clips_per_second()
+        print("\n".join(plan(sitting, one_seed, len(options.seeds), speed)))
+    else:
+        study(sitting, options.seeds, options.output, *size, options.only)
+
+
+# ---- arms ----------------------------------------------------------------------------------------
 
 
 def chosen(arms: Sequence[Arm], only: Sequence[str] | None) -> list[Arm]:
@@ -119,23 +167,17 @@ def of_steps(plan: Training, clips: int, least: int) -> Training:
 # ---- before it: power and cost -------------------------------------------------------------------
 
 
-def plan(
-    sitting: Sitting,
-    arms: Sequence[Arm],
-    seeds: int,
-    speed: float,
-) -> list[str]:
-    """What the study sees and costs, in lines of text. Args: arms of one seed; speed of a core, in
-    clips a second."""
-    places = effort.LOCATIONS * (1 + len(sitting.further))
-    if sitting.data_root is not None:
-        places = len(Clips.of(renderings.table(sitting.tests)).strata)
+def plan(sitting: Sitting, arms: Sequence[Arm], seeds: int, speed: float) -> list[str]:
+    """What the study sees and costs, in lines of text.
+
+    Args: arms of one seed; speed of a core, in clips a second.
+    """
     clips = effort.clips_to_fit(sitting.first)
-    runs = dict.fromkeys(run for arm in arms for run in _trained(arm))
+    runs = dict.fromkeys(run for arm in arms for run in arm.runs)
     epochs = [run.plan.epochs for run in runs]
     hours = effort.core_hours(epochs * seeds, clips, speed)
     return [
-        *effort.what_is_seen(seeds=max(2, seeds), teachers=1, locations=places),
+        *effort.what_is_seen(seeds=max(2, seeds), teachers=1, locations=sitting.places),
         f"{seeds} seeds of {len(arms)} networks, {len(runs)} of them trained for {sum(epochs)} "
         f"epochs in all; the longest for {max(arm.epochs for arm in arms)}, with what it is of.",
         f"About {clips} clips to fit, {speed:.0f} of them a second: {hours:.1f} core-hours at the "
@@ -143,28 +185,22 @@ def plan(
     ]
 
 
-def _trained(arm: Arm) -> Iterator[Run]:
-    """The runs of an arm that are of this study, itself and what it goes on from."""
-    todo = [arm.made if isinstance(arm.made, Run) else arm.after]
-    while todo:
-        run = todo.pop()
-        if run is None:
-            continue
-        yield run
-        todo += [run.start, getattr(run.network, "of", None)]
-
-
 # ---- the runs ------------------------------------------------------------------------------------
 
 
-def begun(output: Path, made_with: dict[str, Any], sitting: Sitting) -> Record:
-    """The record to add to. Raises: ValueError for a file of another form, which is left alone."""
+def record_of(sitting: Sitting, output: Path, made_with: dict[str, Any]) -> Record:
+    """The record to add to. Args: made_with, what all rows share beside what the sitting says.
+
+    Raises: ValueError for a file of another form, which is left alone, or of other settings.
+    """
     folder = output.with_suffix("")
     if output.is_file() and not (folder / "clips.npz").is_file():
         raise ValueError(
             f"{output} has no answers in {folder}: it is of another study, or they are lost; move "
             "it away, or give another --output"
         )
+    number = {split: len(sitting.first.table(split)) for split in ("fit", "test")}
+    made_with = sitting.made_with() | made_with | {"clips": number}
     return Record(output, made_with, renderings.table(sitting.tests))
 
 
@@ -172,52 +208,38 @@ def compare(
     sitting: Sitting,
     record: Record,
     arms: Callable[[int], Sequence[Arm]],
+    only: Sequence[str] | None,
     seeds: Sequence[int],
     measured: Callable[[Arm, nn.Module, np.ndarray], dict[str, Any]],
+    pairs: Pairs,
 ) -> None:
-    """Train what is missing, seed by seed, and add each arm to the record.
+    """Train what is missing, seed by seed, add each arm to the record, and write the differences.
 
-    Args: arms of a seed; measured, what else a row says, of the arm, its network and its logits
-        (clips, classes) for all the tests.
+    Args: arms of a seed; only, the names of those to train; measured, what else a row says, of the
+        arm, its network and its logits (clips, classes) for all the tests; pairs, see `decide`.
     Raises: ValueError when an arm that is there was made in another way.
     """
-    truth = np.array([SCENES.index(scene) for scene in record.table["scene"]])
     for seed in seeds:
         asked = [
             arm
-            for arm in arms(seed)
-            if not record.holds(key(sitting, arm, seed), {"made": arm.made.store_key})
+            for arm in chosen(arms(seed), only)
+            if not record.holds(arm.key(seed, sitting.candidate), {"made": arm.made.store_key})
         ]
         if any(arm.is_taught for arm in asked):
             build(runs_of(sitting.teacher(TEACHER)))
-        needed = [arm.made if isinstance(arm.made, Run) else arm.after for arm in asked]
-        build([run for run in needed if run is not None])
+        build([arm.run for arm in asked])
         for arm in asked:
-            said = [
-                renderings.said(arm.made, data, "test")  # type: ignore[arg-type]  # it can be asked
-                for data in sitting.tests.values()
-            ]
-            logits = np.concatenate(said)
-            p = probabilities(torch.from_numpy(logits))
-            losses = -np.log(p[np.arange(len(truth)), truth].clip(np.finfo(float).eps))
-            row = key(sitting, arm, seed) | arm.of | {"made": arm.made.store_key}
+            net = functools.cache(arm.made.net)  # dear to build, and asked about every test
+            logits = renderings.said_of_tests(arm.made, sitting.tests, net)
+            row = arm.key(seed, sitting.candidate) | arm.of | {"made": arm.made.store_key}
             row |= {"corpus": sitting.corpus, "processor": keys.processor()}
             if isinstance(arm.made, Run):
                 row["seconds"] = round(arm.made.seconds(), 1)
-            row |= scores(p, record) | measured(arm, arm.made.net(), logits)
-            record.add(row, p.argmax(1) == truth, losses)
-
-
-def key(sitting: Sitting, arm: Arm, seed: int) -> dict[str, Any]:
-    """What tells a row from all others of the file."""
-    return {
-        "arm": arm.name,
-        "candidate": sitting.candidate if arm.is_taught else NOBODY,
-        "teacher": TEACHER,
-        "seed": seed,
-        "epochs": arm.epochs,
-        "second_rate": None,
-    }
+            record.add_logits(row, logits, measured(arm, net(), logits))
+    found = decide(record, arms(seeds[0]), pairs, sitting.candidate)
+    record.settings |= {"differences": found, "primary": list(pairs[0])}
+    record.write()
+    print("\n".join(sentence(row) for row in found))
 
 
 def decide(
@@ -225,33 +247,20 @@ def decide(
 ) -> list[dict[str, Any]]:
     """The differences of the arms that are there, the primary one first; see `verdicts.plain`.
 
-    Arms that were not run yet, or with one seed in common, are left out.
+    Args: pairs, the names of two arms each. Left out is an arm that was not run yet, and a pair
+        with fewer than two seeds in common.
     """
     epochs = {arm.name: arm.epochs for arm in arms}
-    there = {
-        (row["arm"], row["epochs"])
-        for row in record.rows
-        if row["candidate"] in (candidate, NOBODY)
-    }
     found = []
-    for one, other in pairs:
-        if not {(one, epochs[one]), (other, epochs[other])} <= there:
+    for pair in pairs:
+        if not all(name in record.arms(epochs[name], candidate) for name in pair):
             continue
         for measure in ("accuracy", "log_loss"):
-            systems = [
-                record.system(name, epochs[name], candidate, measure) for name in (one, other)
-            ]
+            systems = [record.system(name, epochs[name], candidate, measure) for name in pair]
             if len(set(systems[0].seeds) & set(systems[1].seeds)) < 2:
                 continue
-            row = {"system": one, "base": other, "epochs": epochs[one], "measure": measure}
-            row["primary"] = (one, other) == tuple(pairs[0]) and measure == "accuracy"
+            row: dict[str, Any] = dict(zip(("system", "base"), pair, strict=True))
+            row |= {"epochs": epochs[pair[0]], "measure": measure}
+            row["primary"] = pair == pairs[0] and measure == "accuracy"
             found.append(row | plain(difference(*shared(*systems), record.clips, measure)))
     return found
-
-
-def finish(record: Record, arms: Sequence[Arm], pairs: Pairs, candidate: str) -> None:
-    """Write the differences into the record, and print them."""
-    record.settings["differences"] = decide(record, arms, pairs, candidate)
-    record.settings["primary"] = list(pairs[0])
-    record.write()
-    print("\n".join(sentence(row) for row in record.settings["differences"]))

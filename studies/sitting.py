@@ -5,6 +5,7 @@ A sitting is one call of the command: it adds some runs to those of earlier ones
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asclib.corpus.embedded import render
+from asclib.evaluation.systems import Clips
 from asclib.runs import Data, Experiment, Profile, Run, build
 from asclib.runs.provenance import described, provenance
 from asclib.store import PROJECT
@@ -20,9 +22,18 @@ from studies import effort, renderings
 from studies.arms import Design
 from studies.candidates import CANDIDATES, chosen_batch, kept_teacher, trained_with
 from studies.ready import Teacher, runs_of
+from studies.recipe import RECIPES
 from studies.teachers import TEACHERS
 
 CHOSEN = PROJECT / "results" / "candidates.json"
+
+
+def add_options(parser: argparse.ArgumentParser, candidate: str | None = None) -> None:
+    """The options that `Sitting.of` reads. Args: candidate, who teaches where none is named."""
+    add, usual = parser.add_argument, candidate or "results/candidates.json"
+    add("--candidate", choices=CANDIDATES, default=candidate, help=f"who teaches; default: {usual}")
+    add("--recipe", choices=RECIPES, help="default: that of results/recipe.json")
+    add("--renderings", type=int, nargs="*", default=renderings.FURTHER, help="default: 1 2 3 4")
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,17 @@ class Sitting:
             candidate = json.loads(CHOSEN.read_text())["chosen"]
         return cls(profile, data_root, chosen_batch(recipe), candidate or "fused", further)
 
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Sitting:
+        """What the options of a command ask for: see `usual`."""
+        return cls.usual(
+            options.profile,
+            options.data_root,
+            options.recipe,
+            options.candidate,
+            tuple(options.renderings),
+        )
+
     @functools.cached_property
     def first(self) -> Experiment:
         """An experiment to ask for clips."""
@@ -64,6 +86,15 @@ class Sitting:
     @functools.cached_property
     def tests(self) -> dict[str, Data]:
         return renderings.every_test(self.first, self.further)
+
+    @property
+    def places(self) -> int:
+        """How many locations the tests have; of the embedded corpus as a rule, so that none of it
+        is rendered to be counted.
+        """
+        if self.data_root is None:
+            return effort.LOCATIONS * len(self.tests)
+        return len(Clips.of(renderings.table(self.tests)).strata)
 
     @property
     def corpus(self) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from asclib.store import write_atomic
 from asclib.training import macro_accuracy, predict
 from studies.arms import Design, trials
 from studies.recipe import through
+from studies.record import begun, write_json
 from studies.sitting import Sitting
 
 
@@ -39,13 +39,7 @@ def tune(
         "trial_epochs": max(2, epochs // 2),
     }
     made_with.pop("tests")  # none is heard
-    made_with = json.loads(json.dumps(made_with))
-    found = json.loads(path.read_text()) if path.is_file() else made_with | {"runs": []}
-    differing = sorted(key for key in made_with if made_with[key] != found.get(key))
-    if differing:
-        raise ValueError(
-            f"{path} was made with other settings ({', '.join(differing)}): move it away"
-        )
+    found = begun(path, made_with)
     there = {row["arm"] for row in found["runs"]}
     missing = [arm for arm in dict.fromkeys(arms) if arm not in there]
     number = sum(len(trials(arm)) for arm in missing) * len(seeds)
@@ -63,8 +57,7 @@ def tune(
             row = {"arm": arm, "seed": seed, "trial": trial, "score": round(np.mean(scores), 5)}
             found["runs"].append(row | {"seconds": run.seconds()})
         found["chosen"] = best(found["runs"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (json.dumps(found, indent=1) + "\n").encode())
+        write_json(path, found)
 
 
 def best(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -64,14 +64,8 @@ def against_labels(
     record: Record, epochs: int, candidate: str, clips: Clips
 ) -> list[dict[str, Any]]:
     """All arms that were run minus labels, their intervals holding all at once."""
-    there = {row["arm"] for row in record.rows if row["epochs"] == epochs} - {CONTROL}
-    systems: list[System] = []
-    for arm in ARMS:
-        if arm in there:
-            try:
-                systems.append(record.system(arm, epochs, candidate))
-            except ValueError:  # under another teacher only
-                continue
+    there = record.arms(epochs, candidate) - {CONTROL}
+    systems = [record.system(arm, epochs, candidate) for arm in ARMS if arm in there]
     found = control.against(record.system(CONTROL, epochs, candidate), systems, clips)
     return [{"system": arm, "epochs": epochs} | plain(one) for arm, one in found.items()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -128,6 +129,20 @@ def test_the_page_of_results_has_each_file_what_writes_it_and_who_reads_it(html:
         linked = page.parent / file.select_one("a")["href"]
         assert linked.read_bytes() == kept[name].read_bytes()
         assert written_by.get_text() != results.UNKNOWN, f"tools/results.py: who writes {name}?"
+    commands = {name: row.select("td")[2].get_text() for name, row in shown.items()}
+    options = "--data-root DIR --output results"
+    assert commands["quantization_real.json"] == (
+        f"python -m studies quantization --profile quick {options}/quantization_real.json"
+    )
+    assert commands["comparison_real.json"] == (
+        f"python -m studies comparison --profile small {options}/comparison_real.json"
+    )
+    corpora = {name: row.select("td")[1].get_text() for name, row in shown.items()}
+    for name, file in kept.items():
+        own = json.loads(file.read_text()).get("corpus", "none")
+        assert corpora[name] == (own if not own.startswith("given") else "given")
+    chapter = [link["href"] for link in shown["quantization_real.json"].select("a[href]")]
+    assert "compression/quantization.html" in chapter
     for chapter in book.chapters():
         for name in re.findall(r"results\(\"(\w+)\"\)", chapter.read_text()):
             links = [link["href"] for link in shown[f"{name}.json"].select("a[href]")]

@@ -504,18 +504,47 @@ def test_a_zip_is_checked_as_its_folder(packages, tmp_path) -> None:
     )
 
 
+def damaged(path: Path, root: Path, compression: int, at: int, byte: int) -> Path:
+    """A zip of one file whose compressed content, from its start on, has one byte replaced."""
+    with zipfile.ZipFile(path, "w", compression) as made:
+        made.writestr(META, (root / META).read_bytes())
+    content = bytearray(path.read_bytes())
+    content[30 + len(META) + at] = byte  # past the file's header, of 30 bytes and its name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "compression, at, byte, reason",
+    [
+        (zipfile.ZIP_STORED, 50, 0, "Bad CRC-32"),
+        (zipfile.ZIP_DEFLATED, 0, 0xFF, "invalid block type"),
+        (zipfile.ZIP_DEFLATED, 0, 0x01, "invalid stored block lengths"),
+        (zipfile.ZIP_BZIP2, 5, 0, "Invalid data stream"),
+        (zipfile.ZIP_LZMA, 4, 0xFF, "Invalid or unsupported options"),
+    ],
+)
+def test_a_damaged_file_in_a_zip_is_one_fault(
+    packages, tmp_path, compression, at, byte, reason
+) -> None:
+    path = damaged(tmp_path / "p.zip", packages[2022], compression, at, byte)
+    (found,) = check(path, 2022).itertuples(index=False)
+    assert found.file == "p.zip" and pd.isna(found.row)
+    assert found.problem.startswith(f"holds {META}, which cannot be unpacked")
+    assert reason in found.problem and "\n" not in found.problem
+
+
 def test_what_is_no_sound_zip_is_refused(packages, tmp_path) -> None:
     text = tmp_path / "text.zip"
     text.write_text("no zip")
-    damaged = zipped(packages[2022], tmp_path / "damaged.zip")
-    content = bytearray(damaged.read_bytes())
-    content[200] ^= 255  # in the first file, which is stored as it is
-    damaged.write_bytes(content)
+    short = zipped(packages[2022], tmp_path / "short.zip")
+    short.write_bytes(short.read_bytes()[:-100])
     wild = tmp_path / "wild.zip"
     with zipfile.ZipFile(wild, "w") as made:
         made.writestr("../task1/x", "x")
-    said = {"text.zip": "no readable zip", "damaged.zip": "damaged", "wild.zip": "outside"}
-    for path in (text, damaged, wild):
+    unreadable = "is no readable zip (File is not a zip file)"
+    said = {"text.zip": unreadable, "short.zip": unreadable, "wild.zip": "outside"}
+    for path in (text, short, wild):
         report = check(path, 2022)
         assert report["file"].tolist() == [path.name]
         assert said[path.name] in report["problem"][0]

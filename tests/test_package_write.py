@@ -22,12 +22,16 @@ from safetensors.torch import save_file
 from asclib import features
 from asclib.__main__ import main
 from asclib.challenge import SCENES
+from asclib.challenge import submission as submission_module
 from asclib.challenge.check import check
 from asclib.challenge.inference import DeviceModels, load_model, predict, save_models
+from asclib.challenge.meta import BLANK
 from asclib.challenge.outputs import find_outputs
 from asclib.challenge.submission import EXTRAS, Submission, entry
 from asclib.challenge.systems import answers_of, system
 from asclib.complexity import complexity_of_file
+from asclib.corpus import CorpusError
+from asclib.features import LogMel
 from asclib.litert import LiteRT
 from asclib.networks import TMSIC
 from asclib.runs.data import Data
@@ -211,8 +215,28 @@ def test_the_models_of_devices_are_kept_apart(folders, tmp_path) -> None:
         DeviceModels({"a": student()})
     with pytest.raises(ValueError, match="the model of a is no TMSIC of 10 scenes"):
         DeviceModels({"general": student(), "a": student(classes=2)})
-    with pytest.raises(ValueError, match="holds no models"):
-        load_model(tmp_path / "absent.safetensors")
+    for device in ("S1", "d", "nobody"):
+        with pytest.raises(ValueError, match=f"'{device}' is no device: name one of a, b, c, s1"):
+            DeviceModels({"general": student(), device: student()})
+
+
+def test_weights_of_another_network_are_no_models_by_device(tmp_path) -> None:
+    other = {"layers.0.weight": torch.zeros(3), "layers.0.bias": torch.zeros(3)}
+    narrow = {f"nets.general.{name}": w for name, w in student(classes=2).state_dict().items()}
+    for name, weight in {"plain": student().state_dict(), "other": other, "narrow": narrow}.items():
+        save_file(weight, tmp_path / name)
+    (tmp_path / "text").write_text("no weights")
+    for name in ("plain", "other", "narrow", "text", "absent"):
+        with pytest.raises(ValueError, match=f"{name} holds no models by device: name the file"):
+            load_model(tmp_path / name)
+
+
+def test_a_package_of_2025_carries_one_front_end(folders) -> None:
+    front_end = LogMel(16_000, 1024, 512, 60)
+    one = system(student())
+    systems = {"general": one, "s2": replace(one, front_end=front_end)}
+    with pytest.raises(ValueError, match="the model of s2 hears through another front end"):
+        entry(2025, systems, about(2025), development=folders[0], evaluation=folders[1])
 
 
 def test_a_run_is_exported_and_its_own_file_is_answered_for(folders, experiment) -> None:
@@ -230,7 +254,7 @@ def test_systems_join_a_package_and_none_is_overwritten(folders, tmp_path, capsy
     assert write(2022, path, folders, "--model", STUDENT) == 0
     before = path.read_bytes()
     assert write(2022, path, folders, "--model", STUDENT) == 2
-    assert f"{LABEL}.meta.yaml already: give another index" in capsys.readouterr().err
+    assert f"{LABEL} already: give another index" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert write(2022, path, folders, "--model", STUDENT, "--index", "2") == 0
     with zipfile.ZipFile(path) as zipped:
@@ -248,6 +272,23 @@ def test_a_package_with_a_fault_is_not_written(tmp_path) -> None:
     assert (
         made.write(tmp_path / "p.zip").read_bytes() == made.write(tmp_path / "q.zip").read_bytes()
     )
+
+
+def test_a_target_that_is_no_zip_stays_as_it_is(tmp_path) -> None:
+    (tmp_path / "p.zip").write_text("notes of mine")
+    with pytest.raises(CorpusError, match="p.zip: is no readable zip"):
+        submission(2022).write(tmp_path / "p.zip")
+    assert (tmp_path / "p.zip").read_text() == "notes of mine"
+
+
+def test_the_faults_of_a_system_that_lies_there_are_told(tmp_path) -> None:
+    """What is written is checked as a whole."""
+    made = submission(2022)
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as old:
+        old.writestr("task1/Lee_TUNI_task1_2/Lee_TUNI_task1_2.meta.yaml", "label: 2")
+    with pytest.raises(CorpusError, match=r"Lee_TUNI_task1_2.output.csv: is missing") as caught:
+        made.write(tmp_path / "p.zip")
+    assert "more faults" in caught.value.__notes__[0]
 
 
 def test_a_report_goes_to_every_system(tmp_path) -> None:
@@ -280,8 +321,7 @@ def test_about_is_written_where_it_is_missing_and_refused_until_filled_in(
     assert main(command) == 2 and "team is '../../Lee'" in capsys.readouterr().err
     told.write_text(told.read_text().replace("team: ../../Lee", "team: Lee_TUNI"))
     assert main(command) == 2
-    said = capsys.readouterr().err
-    assert "submission.name is still to be filled in" in said and "more faults" in said
+    assert "still to be filled in: name, abbreviation, authors, number 1" in capsys.readouterr().err
     told.write_text("team: Lee_TUNI\n")
     assert main(command) == 2
     assert "about.yaml lacks name, abbreviation, authors" in capsys.readouterr().err
@@ -301,11 +341,26 @@ def test_about_is_written_where_it_is_missing_and_refused_until_filled_in(
         (["--model", STUDENT, "--model", STUDENT], "two models are named general"),
         (["--model", f"a={STUDENT}"], "a system of 2022 has one model"),
         ([], "a package needs a --model"),
+        (["--model", STUDENT, "--report", "absent.pdf"], "absent.pdf: no such report"),
+        (["--model", STUDENT, "--data_root", "{evaluation}"], "has no scenes: results are those"),
     ],
 )
 def test_what_cannot_be_packaged_is_said(folders, tmp_path, capsys, more, reason) -> None:
+    more = [word.format(evaluation=folders[1]) for word in more]
     assert write(2022, tmp_path / "p.zip", folders, *more) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_nothing_is_asked_before_what_costs_nothing_is_refused(folders, monkeypatch) -> None:
+    """An about.yaml that is not filled in, a fifth system that is too large."""
+    monkeypatch.setattr(submission_module, "answers_of", None)
+    small, large = system(STUDENT), system(student())
+    sets = {"development": folders[0], "evaluation": folders[1]}
+    with pytest.raises(ValueError, match=r"still to be filled in: name"):
+        entry(2022, {"general": small}, about(2022) | {"name": BLANK}, **sets)
+    systems = dict.fromkeys(("5", "10", "25", "50"), small) | {"100": large}
+    with pytest.raises(ValueError, match="^100: .*207,944 bytes"):
+        entry(2024, systems, about(2024), **sets)
 
 
 def test_a_set_without_devices_cannot_be_answered_in_2025(folders, tmp_path) -> None:
@@ -378,7 +433,9 @@ def test_outputs_are_scored_against_a_truth(folders, tmp_path, capsys) -> None:
     capsys.readouterr()
     command = ["package", "score", str(tmp_path / "o.csv"), "--truth", str(truth)]
     assert main([*command, "--csv", str(tmp_path / "s.csv")]) == 0
-    table = pd.read_csv(tmp_path / "s.csv").set_index("group")
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert table.columns[0] == "system" and set(table["system"]) == {"o.csv"}
+    table = table.set_index("group")
     clips, said = answers_of(system(STUDENT), root)
     device = (clips["device"] == "s5").to_numpy()
     label = np.array([SCENES.index(scene) for scene in clips["scene"]])
@@ -406,6 +463,18 @@ def test_what_cannot_be_scored_or_checked_is_said(folders, capsys, arguments, re
         main(["package", *(a.format(truth=truth, evaluation=evaluation) for a in arguments)]) == 2
     )
     assert reason in capsys.readouterr().err
+
+
+def test_a_package_with_a_fault_is_not_ranked(folders, tmp_path, capsys) -> None:
+    path = submission(2022).write(tmp_path / "p.zip")  # answers 30 clips of 180
+    command = ["package", "score", str(path), "--truth", str(folders[2]), "--year", "2022"]
+    assert main(command) == 2
+    output = capsys.readouterr()
+    assert f"{LABEL}.output.csv: 30.wav is missing, and so are 149 more" in output.err
+    assert output.out == ""
+    path.write_text("no zip")
+    assert main(command) == 2
+    assert "p.zip: is no readable zip" in capsys.readouterr().err
 
 
 def test_check_prints_every_fault_and_counts_them(tmp_path, capsys, folders) -> None:

@@ -149,8 +149,12 @@ def test_the_two_ways_to_round_are_two(trained, calibration):
     scale = weight.abs().flatten(1).amax(1, keepdim=True) / 7
     errors = [((one - weight.sum((2, 3))) / scale).abs().max() for one in sums]
     assert errors[0] <= 0.501 < errors[1]
-    with pytest.raises(ValueError, match="rounding"):
-        FakeQuantised(trained, calibration, rounding="up")
+    for round_up in (
+        lambda: FakeQuantised(trained, calibration, rounding="up"),
+        lambda: quantize_weight(weight, rounding="up"),
+    ):
+        with pytest.raises(ValueError, match="rounding is 'up': choose one of 'sum_kept', 'near"):
+            round_up()
 
 
 @pytest.mark.parametrize("bits", [8, 4])

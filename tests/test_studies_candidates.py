@@ -154,7 +154,7 @@ def test_what_is_there_is_not_trained_again_and_what_is_missing_comes_beside_it(
     rows = json.loads(path.read_text())["runs"]
     assert rows[:-1] == found["runs"]
     assert (rows[-1]["candidate"], rows[-1]["seed"]) == ("control", 1)
-    with pytest.raises(ValueError, match="was made with other profile: move it away"):
+    with pytest.raises(ValueError, match=r"was made with other settings \(profile\): move it away"):
         candidates(TINY, None, [0], (), path, names)
     assert len(json.loads(path.read_text())["runs"]) == len(rows)
 
@@ -173,7 +173,7 @@ def test_those_who_may_teach_are_kept_and_teach_from_their_file(found, experimen
     run = experiment.taught("response", kept)
     assert len(run.history()) == 1 and not run.needs()
     other = trained_with(TINY, ())
-    with pytest.raises(ValueError, match="was made with other profile"):
+    with pytest.raises(ValueError, match=r"was made with other settings \(profile\): move it away"):
         kept_teacher(folder, other, None, "mean", 0)
 
 

@@ -13,6 +13,7 @@ from asclib.listen import student_of
 from asclib.litert import LiteRT
 from asclib.store import results
 from studies import models
+from studies.__main__ import main
 from studies.sitting import Sitting
 from tests.data import TINY
 
@@ -74,6 +75,24 @@ def test_cards_say_what_the_record_says(found):
             assert word in text
         beside = json.loads((models.FOLDER / f"{row['name']}_int8.json").read_text())
         assert beside["learnt"] == models.learnt(row, found)
+
+
+def test_the_weights_file_scores_as_its_network_on_the_corpus_learnt_from(found):
+    for row in found["models"]:
+        (weights,) = (one for one in row["files"] if one["form"] == "weights")
+        same = row["scores"]["same corpus"]
+        for name in ("accuracy", "accuracy_low", "accuracy_high", "log_loss"):
+            assert weights[name] == pytest.approx(same[name], abs=1e-3)
+        assert (
+            same["clips"] + row["scores"]["other corpora"]["clips"]
+            == (row["scores"]["overall"]["clips"])
+        )
+
+
+def test_a_folder_of_recordings_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match="of the embedded corpus.*leave it out"):
+        main(["models", "--data-root", str(tmp_path), "--folder", str(tmp_path / "models")], TINY)
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_three_were_trained_as_long_with_one_augmentation(found):

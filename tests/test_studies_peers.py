@@ -223,6 +223,15 @@ def test_differences_are_those_of_the_rows(folder, rows):
     assert found["primary"]["base"] == "tmsic"
 
 
+def test_what_another_teacher_taught_takes_no_part(folder):
+    record = Record(folder / "peers.json")
+    for row in record.rows[-len(TAUGHT) :]:
+        row["candidate"] = "fused"
+    assert record.arms(1, "fused") - record.arms(1, "control") == {name for name, _ in TAUGHT}
+    found = decide(record, 1, "control")
+    assert {row["base"] for row in found["against"]} == {"tmsic"}
+
+
 def test_one_run_of_each_decides_nothing(folder):
     record = Record(folder / "peers.json")
     record.rows = [row for row in record.rows if row["seed"] == 0]

@@ -34,7 +34,7 @@ def test_every_way_has_as_many_epochs_in_all():
     assert healing(start.plan).epochs * (4_800 // 32) >= 500
     for name, arm in named.items():
         if isinstance(arm.made, Made):
-            assert arm.epochs == 24 and arm.after == start, name
+            assert arm.epochs == 24 and arm.run == start, name
             continue
         epochs, run = 0, arm.made
         while run is not None:
@@ -151,6 +151,17 @@ def test_a_file_of_another_form_is_left_alone(recorded, tmp_path):
     with pytest.raises(ValueError, match="has no answers in .*: .* move it away"):
         pruning(sitting, [0], old, epochs=1, steps=1)
     assert old.read_text() == '{"runs": []}'
+
+
+def test_a_network_without_training_is_made_once_for_all_that_is_asked_of_it(
+    recorded, tmp_path, monkeypatch
+):
+    sitting, _ = recorded
+    made, make = [], Narrowed.__call__
+    monkeypatch.setattr(Narrowed, "__call__", lambda self: made.append(self) or make(self))
+    path, only = tmp_path / "pruning.json", ["unhealed-0.25-l1"]
+    pruning(sitting, [0], path, epochs=1, steps=1, only=only, in_int8=_never)
+    assert [row["arm"] for row in Record(path).rows] == only and len(made) == 1
 
 
 def _never(*_):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from asclib.compression import agreement
 from asclib.compression.qat import FakeQuantised, range_calibration
 from asclib.runs import PROFILES
 from asclib.training import macro_accuracy, predict
-from studies.qat import PAIRS, arms, qat
+from studies.qat import PAIRS, Rounded, arms, in_litert, qat
 from studies.shrinking import Made, chosen, plan
 from studies.sitting import Sitting
 from tests.data import TINY
@@ -22,7 +24,8 @@ SOME = ("labels-float", "labels-rounded-8", "labels-longer_rounded-8", "labels-a
 
 def test_whoever_is_tuned_is_tuned_for_as_long_and_its_rate_falls():
     named = {arm.name: arm for arm in arms(STUDY, 0, **SIZE)}
-    plans = {arm.made.plan for arm in named.values() if arm.made is arm.after and arm.epochs > 24}
+    trained = {name: arm.made for name, arm in named.items() if not isinstance(arm.made, Made)}
+    plans = {run.plan for name, run in trained.items() if not name.endswith("float")}
     assert len(plans) == 1
     (tuned,) = plans
     assert (tuned.epochs, tuned.schedule) == (4, "one_cycle")  # 600 steps
@@ -67,7 +70,7 @@ def test_rows_are_of_the_networks_they_name(recorded):
         if row["seed"] > 0:
             continue
         (arm,) = chosen(arms(sitting, 0, 2, 1, 96), [row["arm"]])
-        start, ranges = arm.after, range_calibration(sitting.first.data)
+        start, ranges = arm.run, range_calibration(sitting.first.data)
         if row["way"] == "float":
             net = start.net()
         elif row["way"] == "aware":
@@ -97,3 +100,19 @@ def test_differences_are_those_of_the_rows(recorded):
             )
             assert row["difference"] == pytest.approx(one - other, abs=2e-5)
             assert row["verdict"] in ("yes", "no", "open")
+
+
+def test_another_version_of_the_rounding_is_another_network():
+    run = arms(STUDY, 0, **SIZE)[0].run
+    one = Rounded(run, 8)
+    others = [replace(one, version=one.version + 1), replace(one, rounding="nearest")]
+    assert len({Made(made).store_key for made in (one, Rounded(run, 8), *others)}) == 3
+
+
+def test_litert_is_asked_with_the_file_of_the_network(recorded):
+    sitting, _ = recorded
+    (arm,) = chosen(arms(sitting, 0, 2, 1, 96), ["labels-aware-8"])
+    x, net = sitting.first.clips("test").x, arm.made.net()
+    said, start = in_litert(net, x), arm.run.network.of.net()
+    near, far = ((said - predict(one, x)).abs().mean() for one in (net, start))
+    assert near < far and agreement(said, predict(net, x)) > 0.9

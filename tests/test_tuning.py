@@ -1,5 +1,6 @@
 """A search proposes only what it may, counts before it trains, and never reads the test split."""
 
+import hashlib
 import json
 import warnings
 from dataclasses import replace
@@ -9,6 +10,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from asclib import features as heard
 from asclib import store, training
@@ -39,6 +41,12 @@ from asclib.tuning.__main__ import main
 from tests.data import TINY
 
 EFFORT = Effort(trials=5, epochs=3, clips=40)
+SPACE = {
+    "sample_rate": CategoricalDistribution((8000, 16000, 22050, 44100)),
+    "n_fft": CategoricalDistribution((256, 512, 1024, 2048)),
+    "hop_percent": CategoricalDistribution((25, 50, 75)),
+    "n_mels": IntDistribution(20, 300, step=20),
+}
 
 
 @pytest.fixture(scope="module")
@@ -337,6 +345,41 @@ def test_chance_does_not_learn_from_what_it_saw(experiment, tmp_path, monkeypatc
             study = work(search, str(tmp_path / f"{proposer}{favourite}"))
             drawn.append([trial.params for trial in study.trials])
         assert (drawn[0] == drawn[1]) == same
+
+
+def by_chance_alone(count: int, seed: int = 0) -> list[dict]:
+    """The points of random samplers, each seeded by seed and number, drawn anew where tried."""
+    drawn = [features.parameters(Configuration())]
+    while len(drawn) < count:
+        digest = hashlib.sha256(f"{seed} {len(drawn)}".encode()).digest()
+        sampler = optuna.samplers.RandomSampler(seed=int.from_bytes(digest[:4], "little"))
+        point = drawn[0]
+        while point in drawn:
+            point = {
+                name: sampler.sample_independent(None, None, name, distribution)
+                for name, distribution in sorted(SPACE.items())
+            }
+        drawn.append(point)
+    return drawn
+
+
+@pytest.mark.parametrize("favourite", [40, 280])
+def test_chance_is_chance_where_no_trial_completes(experiment, tmp_path, monkeypatch, favourite):
+    """As TPE learns from pruned trials too: those of the control must teach it nothing."""
+
+    def pruned_at_first(_, trial):
+        score = -abs(features.suggest(trial).n_mels - favourite) / 300
+        trial.report(score, 1)
+        if trial.number < 15:
+            raise optuna.TrialPruned
+        return score
+
+    monkeypatch.setattr(tuning_search, "_try", pruned_at_first)
+    search = Search("features", experiment, replace(EFFORT, trials=30), "random")
+    study = work(search, str(tmp_path / "journal"))
+    states = [trial.state for trial in study.trials[:16]]
+    assert states == [optuna.trial.TrialState.PRUNED] * 15 + [optuna.trial.TrialState.COMPLETE]
+    assert [trial.params for trial in study.trials] == by_chance_alone(30)
 
 
 def test_no_trial_is_judged_before_its_exam(experiment, tmp_path):

@@ -16,7 +16,10 @@ OTHERS = {  # what no study writes, or not under its own name
     "tuning_features": "python -m asclib.tuning.report features",
     "tuning_architecture": "python -m asclib.tuning.report architecture",
 }
-INDIRECTLY = {"comparison": r"|plotting\.study_gains\("}  # read by a function of the library
+INDIRECTLY = {  # read by a function of the library, or under a name that is put together
+    "comparison": r"|plotting\.study_gains\(",
+    "quantization_real": r'|results\("quantization" \+',
+}
 SECONDS = ("wall_seconds", "seconds")  # what a run may say of itself
 UNKNOWN = "not known"
 
@@ -30,7 +33,7 @@ def sources(project: Path) -> list[Path]:
 def table(project: Path) -> str:
     """A table in markdown, for a page of the folder book: a row for each json of results/."""
     rows = [
-        "| file | corpus | written by | hours of training | read in |",
+        "| file | corpus | written by | hours | read in |",
         "|---|---|---|---|---|",
     ]
     chapters = {path: path.read_text() for path in sorted((project / "book").glob("*/*.py"))}
@@ -43,21 +46,28 @@ def table(project: Path) -> str:
             f"[{path.stem.replace('_', ' ')}]({path.parent.name}/{path.stem}.ipynb)"
             for path in readers
         )
-        corpus = str(found.get("corpus", "none")).split(",")[0].split(" ")[0]
         link = f"[{file.name}](../results/{file.name})"
-        cells = link, corpus, f"`{command(name, project)}`", hours(found), links
+        cells = link, corpus(found), f"`{command(name, found, project)}`", hours(found), links
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def command(name: str, project: Path) -> str:
-    """What writes results/NAME.json; UNKNOWN where nothing of the project does."""
+def corpus(found: dict[str, Any]) -> str:
+    """The corpus of a file: the embedded one with its version, or a given one without its hash."""
+    return re.sub(r"^given .*", "given", found.get("corpus", "none"))
+
+
+def command(name: str, found: dict[str, Any], project: Path) -> str:
+    """What writes results/NAME.json, which holds `found`; UNKNOWN where nothing of the project."""
     study = name.removesuffix("_real")  # of recordings of one's own
     if name in OTHERS:
         return OTHERS[name]
     if not (project / "studies" / f"{study}.py").is_file():
         return UNKNOWN
-    return f"python -m studies {study}" + (" --data-root DIR" if name != study else "")
+    if name == study:
+        return f"python -m studies {study}"
+    options = f"--profile {found['profile']['name']} --data-root DIR --output results/{name}.json"
+    return f"python -m studies {study} {options}"
 
 
 def hours(found: dict[str, Any]) -> str:
@@ -67,4 +77,4 @@ def hours(found: dict[str, Any]) -> str:
             for name in SECONDS:
                 if all(isinstance(row.get(name), (int, float)) for row in rows):
                     return f"{sum(row[name] for row in rows) / 3600:.1f}"
-    return "not recorded"
+    return "–"

@@ -15,7 +15,6 @@ import argparse
 import re
 import sys
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
@@ -25,7 +24,7 @@ import pandas as pd
 import yaml
 from safetensors import SafetensorError
 
-from asclib.challenge.check import check
+from asclib.challenge.check import check, find_faults, refuse, unpack
 from asclib.challenge.meta import about_template, costs_of, read_yaml
 from asclib.challenge.official import (
     against,
@@ -141,7 +140,7 @@ def _score(options: argparse.Namespace) -> int:
         rows: dict[str, dict[str, float]] = {}
         for path in packages:
             rows |= _systems(path, options.year, truth, tables)
-        ranked = ranking(options.year, pd.DataFrame(rows).T.convert_dtypes())
+        ranked = ranking(options.year, pd.DataFrame.from_dict(rows, orient="index"))
         print(f"ranked by the rules of {options.year}\n{_percent(ranked).to_string()}")
     _write_csv(options, tables)
     return 0
@@ -153,11 +152,8 @@ def _systems(
     """What a year ranks each system of a package by; the tables of groups are appended."""
     rules, rows = year_of(year), dict[str, dict[str, float]]()
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(package) as zipped:
-                zipped.extractall(folder, [n for n in zipped.namelist() if n.startswith("task1/")])
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{package}: {error}; name a package or an outputs csv") from None
+        unpack(package, Path(folder))
+        refuse(find_faults(Path(folder), year, truth["filename"].tolist()))
         for root in sorted(Path(folder, "task1").glob("*/")):
             label, scores = root.name, dict[int, pd.Series]()
             for percent, name in rules.output_names(label).items():
@@ -174,8 +170,6 @@ def _systems(
                 "bytes": costs.get("memory_use", costs.get("total_model_size", np.nan)),
                 "macs": costs.get("macs", np.nan),
             }
-    if not rows:
-        raise ValueError(f"{package} holds no system: see python -m asclib package check")
     return rows
 
 
@@ -206,12 +200,13 @@ def _score_model(options: argparse.Namespace) -> int:
 def _shown(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Print a system's table of groups, and give it back with its name in front."""
     print(f"{name}\n{_percent(table).to_string(index=False, na_rep='-')}\n", flush=True)
-    return table.assign(system=name)
+    table.insert(0, "system", name)
+    return table
 
 
 def _percent(table: pd.DataFrame) -> pd.DataFrame:
     """A table for people: accuracies in per cent."""
-    shown = table.drop(columns="system", errors="ignore").copy()
+    shown = table.copy()
     for column in shown.columns:
         if column in ("accuracy", "accuracy_low", "accuracy_high"):
             shown[column] = (100 * shown[column]).round(2)
@@ -236,6 +231,8 @@ def _write(options: argparse.Namespace) -> int:
         return 1
     if not options.model or options.data_root is None or options.evaluation is None:
         raise ValueError("a package needs a --model, a --data_root and an --evaluation set")
+    if options.report is not None and not options.report.is_file():
+        raise FileNotFoundError(f"{options.report}: no such report")
     about = read_yaml(options.about, options.about.name)
     made = entry(
         options.year,

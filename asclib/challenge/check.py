@@ -4,23 +4,32 @@ The organisers' validators look at columns, labels, numbers of clips and fields 
 do not see rows that sum to another number than 1, a label that is not the largest probability, one
 output handed in for two subsets, or numbers that contradict each other.
 
-Chapter: book/practice/tau.
+Chapters: book/challenges/entry_2022, book/practice/tau.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from asclib.challenge.meta import LABEL, costs_of, find_meta_faults, read_yaml
+from asclib.challenge.meta import (
+    LABEL,
+    costs_of,
+    find_meta_faults,
+    is_number,
+    is_whole,
+    read_yaml,
+)
 from asclib.challenge.outputs import find_missing, find_outputs
 from asclib.challenge.years import COUNTED_DEVICES, SYSTEMS, Year, year_of
 from asclib.corpus.tables import CorpusError
@@ -29,6 +38,15 @@ _KINDS = (".meta.yaml", ".technical_report.pdf")
 _API = ("load_model", "load_inputs", "get_model_for_device", "predict")
 _WRITE = "write the package with `python -m asclib package write`"
 _LARGEST = 4 * 2**30  # bytes that a package may unpack to
+_BROKEN = (  # what a zip that cannot be read makes zipfile raise
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,  # a password, or a compression that is not known
+    UnicodeDecodeError,  # a name
+)
 
 
 def check(package: str | Path, year: int, expected: Sequence[str] | None = None) -> pd.DataFrame:
@@ -50,12 +68,48 @@ def check(package: str | Path, year: int, expected: Sequence[str] | None = None)
         problems = find_faults(package, year, expected)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            problems = _unpacked(package, Path(folder))
-            problems = problems or find_faults(Path(folder), year, expected)
+            try:
+                unpack(package, Path(folder))
+                problems = find_faults(Path(folder), year, expected)
+            except CorpusError as problem:
+                problems = [problem]
     table = pd.DataFrame(
         [problem.args for problem in problems], columns=["file", "row", "problem", "remedy"]
     )
     return table.astype({"row": "Int64"})
+
+
+def unpack(package: Path, folder: Path) -> None:
+    """Unpack a zip into a folder. Raises: CorpusError saying why it cannot be, or must not."""
+
+    def bad(problem: str, remedy: str) -> CorpusError:
+        return CorpusError(package.name, None, problem, remedy)
+
+    fault = "is no readable zip"
+    try:
+        with zipfile.ZipFile(package) as zipped:
+            names = zipped.namelist()
+            if sum(item.file_size for item in zipped.infolist()) > _LARGEST:
+                raise bad("unpacks to more than 4 GiB", "put in nothing but the files it needs")
+            if double := sorted({name for name in names if names.count(name) > 1})[:1]:
+                raise bad(f"holds {double[0]} twice", "keep one of the two")
+            if wild := [n for n in names if n.startswith("/") or ".." in PurePosixPath(n).parts]:
+                raise bad(f"holds {wild[0]}, outside its folder", "zip the folder task1 itself")
+            for name in names:
+                fault = f"holds {name}, which cannot be unpacked"
+                zipped.extract(name, folder)
+    except _BROKEN as error:
+        remedy = "name a package that `python -m asclib package write` has written"
+        raise bad(f"{fault} ({str(error) or 'it ends too early'})", remedy) from error
+
+
+def refuse(problems: Sequence[CorpusError]) -> None:
+    """Raise the first of some problems, where there is one; a note counts the others."""
+    if not problems:
+        return
+    if len(problems) > 1:
+        problems[0].add_note(f"and {len(problems) - 1} more faults")
+    raise problems[0]
 
 
 def find_faults(root: Path, year: int, expected: Sequence[str] | None = None) -> list[CorpusError]:
@@ -175,7 +229,7 @@ def _find_device_costs(
         numbers = {}
         for device, one in devices.items():
             number = one.get(quantity) if isinstance(one, dict) else None
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            if not is_whole(number) or number < 1:
                 bad(f"per_device.{device}.{quantity} is {number!r}", "write a whole number above 0")
                 continue
             numbers[device] = number
@@ -189,16 +243,12 @@ def _find_device_costs(
         if largest is not None and said != largest:
             problem = f"max_{quantity} is {said!r}, and the largest of the devices {largest:,}"
             bad(problem, "count again")
-        field = fields[quantity]
-        if largest is not None and _number(declared.get(field), largest) < largest:
+        count = declared.get(fields[quantity])
+        if largest is not None and is_whole(count) and count < largest:
             bad(
-                f"has {largest:,} {quantity}, and meta.yaml says {field} {declared[field]:,}",
+                f"has {largest:,} {quantity}, and meta.yaml says {fields[quantity]} {count:,}",
                 "write the count of the largest model into both",
             )
-
-
-def _number(value: Any, otherwise: int) -> int:
-    return value if isinstance(value, int) else otherwise
 
 
 def _find_test_accuracy(
@@ -208,8 +258,7 @@ def _find_test_accuracy(
     if found is None:
         return
     accuracy = found.get("Test Accuracy")
-    number = isinstance(accuracy, (int, float)) and not isinstance(accuracy, bool)
-    if accuracy is None or not number or not 0 <= accuracy <= 100:
+    if not is_number(accuracy) or not 0 <= accuracy <= 100:
         problem = f"has the Test Accuracy {accuracy!r}"
         remedy = "write a number from 0 to 100, per cent"
         problems.append(CorpusError(name, None, problem, remedy))
@@ -239,26 +288,3 @@ def _read_json(root: Path, name: str, problems: list[CorpusError]) -> dict[str, 
         problems.append(CorpusError(name, None, "holds no fields", _WRITE))
         return None
     return found
-
-
-def _unpacked(package: Path, folder: Path) -> list[CorpusError]:
-    """Unpack a zip, or say why it is none."""
-
-    def bad(problem: str, remedy: str = _WRITE) -> list[CorpusError]:
-        return [CorpusError(package.name, None, problem, remedy)]
-
-    try:
-        with zipfile.ZipFile(package) as zipped:
-            names = zipped.namelist()
-            if sum(item.file_size for item in zipped.infolist()) > _LARGEST:
-                return bad("unpacks to more than 4 GiB", "put in nothing but the files it needs")
-            if double := sorted({name for name in names if names.count(name) > 1})[:1]:
-                return bad(f"holds {double[0]} twice", "keep one of the two")
-            if wild := [n for n in names if n.startswith("/") or ".." in PurePosixPath(n).parts]:
-                return bad(f"holds {wild[0]}, outside its folder", "zip the folder task1 itself")
-            if damaged := zipped.testzip():
-                return bad(f"holds {damaged} damaged", "zip it again")
-            zipped.extractall(folder)
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:  # RuntimeError: a password
-        return bad(f"is no readable zip ({error})")
-    return []

@@ -36,14 +36,18 @@ class DeviceModels(nn.Module):
     """A TMSIC for each device that has one, and a general one for all others, in 16-bit floats.
 
     Args: nets, by device; one is named "general".
-    Raises: ValueError without a general model, or for networks that are no TMSIC of ten scenes.
+    Raises: ValueError without a general model, for a device that 2025 does not count, or for
+        networks that are no TMSIC of ten scenes.
     """
 
     def __init__(self, nets: Mapping[str, nn.Module]):
         super().__init__()
         if GENERAL not in nets:
             raise ValueError(f"no model is named {GENERAL!r}: unknown devices need one")
+        known = (*COUNTED_DEVICES, GENERAL)
         for device, net in nets.items():
+            if device not in known:
+                raise ValueError(f"{device!r} is no device: name one of {', '.join(known)}")
             if not isinstance(net, TMSIC) or net.head.out_features != len(SCENES):
                 raise ValueError(
                     f"the model of {device} is no TMSIC of {len(SCENES)} scenes, which is what a"
@@ -71,17 +75,22 @@ def save_models(models: DeviceModels, path: Path) -> None:
 
 
 def load_model(model_file_path: str | Path) -> DeviceModels:
-    """The models in a file of `save_models`. Raises: ValueError when it holds none."""
+    """The models in a file of `save_models`. Raises: ValueError when it holds anything else."""
     try:
         weights = load_file(model_file_path)
-    except (SafetensorError, FileNotFoundError) as error:
-        raise ValueError(f"{model_file_path} holds no models: {error}") from error
-    nets = {}
-    for device in dict.fromkeys(name.split(".")[1] for name in weights):
-        own = f"nets.{device}."
-        state = {name.removeprefix(own): w for name, w in weights.items() if name.startswith(own)}
-        nets[device] = TMSIC(len(SCENES), [len(state[f"conv{k}.weight"]) for k in (1, 2, 3, 4)])
-        nets[device].load_state_dict(state)
+        states = defaultdict[str, dict[str, Tensor]](dict)
+        for name, weight in weights.items():
+            _, device, own = name.split(".", 2)
+            states[device][own] = weight
+        nets = {}
+        for device, state in states.items():
+            nets[device] = TMSIC(len(SCENES), [len(state[f"conv{k}.weight"]) for k in (1, 2, 3, 4)])
+            nets[device].load_state_dict(state)
+    except (SafetensorError, FileNotFoundError, ValueError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{model_file_path} holds no models by device: name the file in `ckpts` that `package"
+            " write` has written, or one of `save_models`"
+        ) from error
     return DeviceModels(nets)
 
 

@@ -2,7 +2,7 @@
 
 A team writes `about.yaml` once; costs and results are filled in by the program that measured them.
 
-Chapter: book/practice/tau.
+Chapters: book/challenges/entry_2022, book/practice/tau.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -94,18 +94,9 @@ def meta_of(
 
     Args: about, as of about.yaml; index, 1 to 4; complexity, the fields of `year.complexity`;
         results, on the development test, by subset in per cent (100 where there are none).
-    Raises: ValueError naming a field that about.yaml lacks, or a team that makes no label.
+    Raises: ValueError, as `label_of`.
     """
-    wanted = ["team", "name", "abbreviation", "authors", "description"]
-    wanted += ["energy_consumption"] * year.energy
-    if lacking := [field for field in wanted if not about.get(field)]:
-        raise ValueError(f"about.yaml lacks {', '.join(lacking)}")
-    named = {"label": f"{about['team']}_task1_{index}"}
-    if not LABEL.fullmatch(named["label"]):
-        raise ValueError(
-            f"team is {about['team']!r} in about.yaml: write <last name>_<institute>, such as"
-            " Heittola_TAU, without further underscores"
-        )
+    named = {"label": label_of(year, about, index)}
     named |= {field: about[field] for field in ("name", "abbreviation", "authors")}
     system = {
         "description": about["description"],
@@ -121,6 +112,26 @@ def meta_of(
     else:
         development = tables[100]
     return {"submission": named, "system": system, "results": {"development_dataset": development}}
+
+
+def label_of(year: Year, about: Mapping[str, Any], index: int) -> str:
+    """The label of a system, whose about.yaml must be filled in. Args: as of `meta_of`.
+
+    Raises: ValueError naming a field that about.yaml lacks, or a team that makes no label.
+    """
+    wanted = ["team", "name", "abbreviation", "authors", "description"]
+    wanted += ["energy_consumption"] * year.energy
+    if lacking := [field for field in wanted if not about.get(field)]:
+        raise ValueError(f"about.yaml lacks {', '.join(lacking)}")
+    label = f"{about['team']}_task1_{index}"
+    if not LABEL.fullmatch(label):
+        raise ValueError(
+            f"team is {about['team']!r} in about.yaml: write <last name>_<institute>, such as"
+            " Heittola_TAU, without further underscores"
+        )
+    if blank := list(_blanks(about)):
+        raise ValueError(f"about.yaml is still to be filled in: {', '.join(blank)}")
+    return label
 
 
 def results_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -141,6 +152,16 @@ def costs_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     system = meta.get("system")
     costs = system.get("complexity") if isinstance(system, dict) else None
     return costs if isinstance(costs, dict) else {}
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of a file is a number, whole or not; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether a value of a file is a whole number."""
+    return is_number(value) and isinstance(value, int)
 
 
 def find_meta_faults(
@@ -218,7 +239,7 @@ def _find_costs(costs: Mapping[str, Any], year: Year, bad: Any) -> None:
         if field not in costs:
             continue
         value = costs[field]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not is_whole(value) or value < 1:
             bad(f"system.complexity.{field} is {value!r}", "write a whole number above 0")
         else:
             numbers[field] = value
@@ -254,8 +275,7 @@ def _find_results(table: Any, path: str, block: Any, bad: Any) -> None:
             highest = {"accuracy": 100.0, "logloss": float("inf")}
             for field in [field for field in highest if field in two]:
                 value = two[field]
-                number = isinstance(value, (int, float)) and not isinstance(value, bool)
-                if not (number and 0 <= value <= highest[field]):
+                if not (is_number(value) and 0 <= value <= highest[field]):
                     what = "a number from 0 to 100, per cent" if field == "accuracy" else "a number"
                     bad(f"{path}.{name} has {field} {value!r}", f"write {what}")
                     return

@@ -2,7 +2,7 @@
 
 A tab-separated csv: the clip's file name without a folder, the scene, the ten probabilities.
 
-Chapter: book/practice/tau.
+Chapters: book/challenges/entry_2022, book/practice/tau.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 
 A label is <last name>_<institute>_task1_<1 to 4>. Nothing is written that `check` would refuse.
 
-Chapter: book/practice/tau.
+Chapters: book/challenges/entry_2022, book/practice/tau.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import pandas as pd
 import soundfile
 
 from asclib import __version__
-from asclib.challenge.check import find_faults
+from asclib.challenge.check import find_faults, refuse, unpack
 from asclib.challenge.inference import BITS, GENERAL, DeviceModels, predict, save_models
-from asclib.challenge.meta import dump, meta_of
+from asclib.challenge.meta import dump, label_of, meta_of
 from asclib.challenge.official import within_each
 from asclib.challenge.outputs import outputs, outputs_text
 from asclib.challenge.systems import System, answers_of
@@ -36,7 +36,8 @@ from asclib.challenge.task import SAMPLE_RATE, SCENES
 from asclib.challenge.years import Year, year_of
 from asclib.corpus.folder import Corpus
 from asclib.corpus.tables import CorpusError
-from asclib.evaluation.scores import Evaluation, evaluate
+from asclib.evaluation.scores import evaluate
+from asclib.features import LogMel
 from asclib.store import write_atomic
 
 LIBRARY = Path(__file__).resolve().parent.parent
@@ -94,36 +95,37 @@ class Submission:
         """Write the zip; systems of the same team that lie in it already stay.
 
         Returns: the path. Raises: FileExistsError where a system of that label lies there;
-        CorpusError, the first fault that `check` finds (a note counts the others). The zip that was
-        there is left as it was then.
+        CorpusError for what cannot be unpacked there, or the first fault that `check` finds (a note
+        counts the others). The zip that was there is left as it was then.
         """
         path = Path(path)
-        files = self.files()
-        if path.exists():
-            with zipfile.ZipFile(path) as old:
-                for name in old.namelist():
-                    if any(f"task1/{entry.label}/" in name for entry in self.entries):
-                        raise FileExistsError(
-                            f"{path} holds {name} already: give another index, or another file"
-                        )
-                    files.setdefault(name, old.read(name))
         with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                target = Path(folder, *PurePosixPath(name).parts)
+            root = Path(folder)
+            if path.exists():
+                unpack(path, root)
+            for entry in self.entries:
+                if (root / "task1" / entry.label).exists():
+                    raise FileExistsError(
+                        f"{path} holds {entry.label} already: give another index, or another file"
+                    )
+            for name, content in self.files().items():
+                target = root.joinpath(*PurePosixPath(name).parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
-            problems = find_faults(Path(folder), self.year, self.expected)
-        if problems:
-            if len(problems) > 1:
-                problems[0].add_note(f"and {len(problems) - 1} more faults")
-            raise problems[0]
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
-            for name in sorted(files):
-                # a fixed date: the same files make the same bytes
-                new.writestr(zipfile.ZipInfo(name), files[name], zipfile.ZIP_DEFLATED)
-        write_atomic(path, packed.getvalue())
+            refuse(find_faults(root, self.year, self.expected))
+            write_atomic(path, _zipped(root))
         return path
+
+
+def _zipped(root: Path) -> bytes:
+    """All files below a folder as a zip, without their dates: equal files make equal bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as new:
+        for file in sorted(root.rglob("*")):
+            if file.is_file():
+                item = zipfile.ZipInfo(file.relative_to(root).as_posix())
+                new.writestr(item, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
 
 
 def entry(
@@ -144,9 +146,13 @@ def entry(
         development: the folder whose test clips give the results of meta.yaml.
         evaluation: the folder whose clips are answered.
         index: 1 to 4, of the system in its package.
-    Raises: ValueError for systems that are beyond the year's limits or not those it asks for.
+    Raises: ValueError for systems that are beyond the year's limits or not those it asks for, for
+        an about.yaml that is not filled in, and for a development set without scenes.
     """
     rules = year_of(year)
+    label_of(rules, about, index)  # nobody waits for answers that are refused afterwards
+    if "evaluation" in set(Corpus.open(development, files=False).clips["split"]):
+        raise ValueError(f"{development} has no scenes: results are those on a development set")
     if rules.inference:
         return _with_inference(rules, systems, about, development, evaluation, index)
     wanted = [str(percent) for percent in rules.subsets]
@@ -157,30 +163,20 @@ def entry(
         )
     if not wanted and len(systems) != 1:
         raise ValueError(f"{year} asks for one system an entry; given: {', '.join(systems)}")
-    tables, results, costs = {}, {}, list[dict[str, int]]()
     for name, one in systems.items():
-        verdict = one.cost.within(rules.limits, one.bits)
-        if not verdict:
+        if not (verdict := one.cost.within(rules.limits, one.bits)):
             raise ValueError(f"{name}: {verdict}; take a smaller network, or fewer bits")
+    tables, results = {}, {}
+    for name, one in systems.items():
         percent = int(name) if wanted else 100
-        tables[percent] = _answered(one, evaluation)
-        clips, probabilities = answers_of(one, development)
-        results[percent] = _evaluated(probabilities, clips, development)
-        costs.append(one.costs())
+        clips, said = answers_of(one, evaluation)
+        tables[percent] = outputs(clips["filename"], said)
+        clips, said = answers_of(one, development)
+        results[percent] = evaluate(said, clips)
+    costs = [one.costs() for one in systems.values()]
     largest = {name: max(one[name] for one in costs) for name in costs[0]}
     meta = meta_of(rules, about, index, largest, results)
     return Entry(meta["submission"]["label"], meta, tables)
-
-
-def _answered(one: System, root: str | Path) -> pd.DataFrame:
-    clips, probabilities = answers_of(one, root)
-    return outputs(clips["filename"], probabilities)
-
-
-def _evaluated(probabilities: np.ndarray, clips: pd.DataFrame, root: str | Path) -> Evaluation:
-    if clips["scene"].isna().any():
-        raise ValueError(f"{root} has no scenes: results are those on a development set")
-    return evaluate(probabilities, clips)
 
 
 # ---- 2025 ----------------------------------------------------------------------------------------
@@ -201,20 +197,25 @@ def _with_inference(
             f"the model of {files[0]} is a .tflite: the inference of 2025 runs in torch, so give "
             "its network (.safetensors, module:factory or a run)"
         )
+    heard = LogMel.tmsic().settings
+    if other := sorted(d for d, one in systems.items() if one.front_end.settings != heard):
+        raise ValueError(
+            f"the model of {other[0]} hears through another front end than LogMel.tmsic(), the one"
+            " that a package of 2025 carries: train it on those pictures"
+        )
     models = DeviceModels({device: one.net for device, one in systems.items() if one.net})
     counted = models.complexities()
     if not (verdict := within_each(counted, rules.limits, BITS)):
         raise ValueError(f"{verdict}; take a smaller network")
     clips, said = _predicted(models, evaluation)
-    test, heard = _predicted(models, development)
-    evaluated = _evaluated(heard, test, development)
+    test, told = _predicted(models, development)
     costs = {device: (one.macs, one.bytes(BITS)) for device, one in counted.items()}
     macs, size = (max(values) for values in zip(*costs.values(), strict=True))
     parameters = max(one.parameters for one in counted.values())
     fields = {"macs": macs, "total_model_size": size, "total_parameters": parameters}
-    meta = meta_of(rules, about, index, fields, {100: evaluated})
+    meta = meta_of(rules, about, index, fields, {100: evaluate(told, test)})
     label, table = meta["submission"]["label"], outputs(clips["filename"], said)
-    right = heard.argmax(1) == [SCENES.index(scene) for scene in test["scene"]]
+    right = told.argmax(1) == [SCENES.index(scene) for scene in test["scene"]]
     files_of = _inference_files(label, models, test["filename"].tolist())
     predictions = {
         "output.csv": outputs_text(table),

@@ -4,7 +4,7 @@ Read from the validators that the organisers published for 2022 to 2024 and from
 packages of 2025. The template of 2025's meta.yaml was not among them: it is taken to be that of
 2024 with one training set. More fields than these are allowed.
 
-Chapter: book/practice/tau.
+Chapters: book/challenges/entry_2022, book/practice/tau.
 """
 
 from __future__ import annotations

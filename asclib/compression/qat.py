@@ -14,17 +14,15 @@ Chapter: book/compression/qat.
 
 from __future__ import annotations
 
-import copy
 import operator
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from asclib import checked
 from asclib.compression.calibration import Calibration, calibration_rows, min_max, sounding
-from asclib.compression.graph import inference_graph
+from asclib.compression.graph import copied, inference_graph
 from asclib.compression.quantization import (
     Walk,
     calibrated_ranges,
@@ -35,7 +33,7 @@ from asclib.compression.rounding import Rounding, quantize_weight, round_between
 from asclib.features import LogMel
 from asclib.runs.data import Data
 from asclib.runs.run import Run
-from asclib.training import Training, one_thread
+from asclib.training import Training
 
 VERSION = 1  # raised when a training comes to other weights: tests/code_versions.json
 CALIBRATION_CLIPS = 100
@@ -53,10 +51,9 @@ class FakeQuantised(nn.Module):
     is trained are the numbers that the file stores.
 
     Weights are rounded anew at every step, with scales of their present size; `stored` has them as
-    they end. Ranges of activations
-    come from the calibration clips; in training they follow the extremes of the batches, as moving
-    averages. Each return to evaluation mode takes them from the calibration clips again, with the
-    weights as they are then: so does the export.
+    they end. Ranges of activations come from the calibration clips; in training they follow the
+    extremes of the batches, as moving averages. Each return to evaluation mode takes them from the
+    calibration clips again, with the weights as they are then: so does the export.
 
     Args: net, left as it is, or the `graph` of another FakeQuantised; calibration; bits of the
         weights (activations keep eight), or None to round nothing: the control; input_shape of one
@@ -75,7 +72,6 @@ class FakeQuantised(nn.Module):
         rounding: Rounding = "sum_kept",
     ):
         super().__init__()
-        checked.one_of("rounding", rounding, get_args(Rounding))
         self.rounding: Rounding = rounding
         self.graph = inference_graph(net, input_shape, depthwise=True)
         self.calibration, self.bits = calibration, bits
@@ -98,7 +94,7 @@ class FakeQuantised(nn.Module):
 
         Of weights that lie on an eight-bit grid already, the export's own rounding changes none.
         """
-        graph = copy.deepcopy(self.graph)
+        graph: Any = copied(self.graph)
         if self.bits is not None:
             for target, groups in kernels_of(graph).items():
                 weight = operator.attrgetter(target)(graph)
@@ -106,18 +102,7 @@ class FakeQuantised(nn.Module):
         return graph
 
     def _calibrated(self) -> dict[str, tuple[float, float]]:
-        kernels = kernels_of(self.graph)
-        weights = [operator.attrgetter(target)(self.graph) for target in kernels]
-        precise = [weight.data for weight in weights]
-        if self.bits is not None:
-            for weight, groups in zip(weights, kernels.values(), strict=True):
-                weight.data = quantize_weight(weight.data, self.bits, groups, self.rounding)
-        try:
-            with one_thread():
-                return calibrated_ranges(self.graph, self.calibration)
-        finally:
-            for weight, values in zip(weights, precise, strict=True):
-                weight.data = values
+        return calibrated_ranges(self.stored(), self.calibration)
 
 
 def range_calibration(data: Data, number: int = CALIBRATION_CLIPS) -> Calibration:

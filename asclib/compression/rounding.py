@@ -7,11 +7,12 @@ Chapter: book/compression/quantization.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from asclib import checked
 from asclib.compression.graph import by_output
 
 Rounding = Literal["sum_kept", "nearest"]
@@ -32,7 +33,9 @@ def quantize_weight(
     Args: weight (out, in, …); bits, 2 to 8; groups of a transposed convolution, whose weight is
         (in, out of a group, …), 0 for all else; rounding, "nearest" for every tap by itself.
     Returns: the same shape, s · integer in float.
+    Raises: ValueError naming another rounding, and the two there are.
     """
+    checked.one_of("rounding", rounding, get_args(Rounding))
     weight = by_output(weight, groups)
     scale = (weight.abs().flatten(1).amax(1) / (2 ** (bits - 1) - 1)).view(-1, 1, 1)
     scale = scale.clamp_min(torch.finfo(weight.dtype).tiny)  # a channel of zeros stays zero

@@ -1,7 +1,8 @@
 """The space in which the small input configuration was found: 140 bands x 8 frames at 8 kHz.
 
-Sampling rate x length of the transform x hop x bands, as in the published search. Every
-configuration is tried with one small network, so that what differs is the input.
+Sampling rate x length of the transform x hop x bands, as in the published search. All are tried
+with networks of one form: of one width, cheap for small inputs, or for each input as wide as
+`Effort.macs` allows, so that none is cheaper than another.
 
 Chapters: book/input/feature_search, book/networks/architecture_search.
 """
@@ -31,7 +32,8 @@ N_FFTS = (256, 512, 1024, 2048)  # samples
 HOPS = (25, 50, 75)  # per cent of n_fft
 N_MELS = tuple(range(20, 301, 20))
 
-# Small enough that the limit of 30 MMAC leaves room for inputs of 16,000 values.
+# The form, and the width where inputs may differ in cost: so small that the limit of 30 MMAC leaves
+# room for inputs of 16,000 values.
 NETWORK = Architecture(
     filters=(8, 16, 16, 0),
     kernels=((3, 3), (3, 3), (3, 3), (3, 3)),

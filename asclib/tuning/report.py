@@ -36,6 +36,7 @@ from asclib.store import PROJECT, write_atomic
 from asclib.training import macro_accuracy, predict, probabilities
 from asclib.tuning import architecture, features
 from asclib.tuning.command import add_arguments, search_of
+from asclib.tuning.finals import finals
 from asclib.tuning.search import PLAN, Point, Search, open_study
 
 SEEDS = (1, 2, 3, 4, 5)  # the search's own is 0, and has favoured its winner
@@ -227,6 +228,7 @@ def report(search: Search, study: optuna.Study, seeds: Sequence[int] = SEEDS) ->
         "best": {"number": study.best_trial.number, **study.best_trial.params},
         "importance": importance(study),
         "against_the_authors": against_the_authors(search, best, seeds),
+        "finals": finals(search, study, seeds),
     }
     found["versions"]["optuna"] = optuna.__version__
     if search.kind == "architecture":

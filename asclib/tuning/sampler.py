@@ -28,34 +28,35 @@ class SeededByNumber(optuna.samplers.BaseSampler):
 
     In a space of a few hundred points TPE soon proposes its favourite again and again. Trained from
     the same seed it can say nothing new, so a point that was tried is drawn anew. As TPE's control
-    chance proposes, which draws anew likewise.
+    chance proposes, which draws anew likewise, and hears of no score.
     """
 
     def __init__(self, seed: int, first: dict[str, Any], proposer: Proposer = "tpe"):
         self.seed, self.first, self.proposer = seed, first, proposer
         self.whole: optuna.Study | None = None  # the samplers see one bracket of Hyperband's
         self.tpe = optuna.samplers.TPESampler(seed=seed)
+        self.anywhere = optuna.samplers.RandomSampler(seed=seed)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         digest = hashlib.sha256(f"{self.seed} {trial.number}".encode()).digest()
         self.draw = int.from_bytes(digest[:4], "little")
         self.tpe = optuna.samplers.TPESampler(seed=self.draw)
+        self.anywhere = optuna.samplers.RandomSampler(seed=self.draw)
         self.tpe.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Space:
         if self.proposer == "random":
             trials = (self.whole or study).get_trials(deepcopy=False)
-            return optuna.search_space.intersection_search_space(trials)
+            # pruned ones count: before the first that completes, too, points are drawn as a whole
+            return optuna.search_space.intersection_search_space(trials, include_pruned=True)
         return self.tpe.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: Space
     ) -> dict[str, Any]:
-        anywhere = optuna.samplers.RandomSampler(seed=self.draw)
-
         def by_chance() -> dict[str, Any]:
             return {
-                name: anywhere.sample_independent(study, trial, name, distribution)
+                name: self.anywhere.sample_independent(study, trial, name, distribution)
                 for name, distribution in search_space.items()
             }
 
@@ -84,7 +85,8 @@ class SeededByNumber(optuna.samplers.BaseSampler):
     ) -> Any:
         if trial.number == 0:
             return self.first[param_name]
-        return self.tpe.sample_independent(study, trial, param_name, param_distribution)
+        alone = self.anywhere if self.proposer == "random" else self.tpe
+        return alone.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
         self,

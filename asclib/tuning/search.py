@@ -85,7 +85,7 @@ EFFORTS = {
     "study": Effort(trials=200, epochs=45, exam=5, macs=10_000_000),
     "tau": Effort(trials=200, epochs=81, macs=10_000_000),  # the published search's epochs
 }
-# The rate does not fall: a network must be comparable with others after one epoch and after nine.
+# The rate does not fall: networks must be comparable at each of Hyperband's verdicts.
 PLAN = training.Training(
     1, learning_rate=3e-3, batch_size=16, schedule="constant", statistics_momentum=0.1
 )

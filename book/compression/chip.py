@@ -495,5 +495,5 @@ glue("floor_front", cheap["instructions"]["front end"] / 120e3)
 # :::
 #
 # ## What is next
-# Costs are known, on paper and on a chip. What a system gives for them must be measured, and there
-# are [four ways to fool oneself](../challenges/slips.ipynb) about that.
+# Costs are known, on paper and on a chip. [The entry of 2022](../challenges/entry_2022.ipynb) puts a network,
+# its costs and its answers into the package that was handed in.

@@ -20,8 +20,9 @@
 # [assistants](assistants.ipynb).
 #
 # **Data in**: `results/weights.json`, `results/comparison.json` and what every run said of every test clip,
-# `results/comparison.npz`; the same of recorded sound, `results/weights_real.json` and `results/comparison_real.json`. For the
-# last section the corpus and three students of this run.
+# `results/comparison.npz`; the same of recorded sound, `results/weights_real.json` and `results/comparison_real.json`;
+# `results/recipe.json` and `results/candidates.json` of what comes next. For the last section the corpus and three
+# students of this run.
 #
 # **Data out**: nothing; the tables are made from those files, and you can make others.
 #
@@ -47,6 +48,7 @@ from asclib.distillation import TECHNIQUES
 from asclib.evaluation import Results, groups, over_seeds, score
 from asclib.evaluation import rank, verdict
 from asclib.evaluation.comparison import POINTS
+from asclib.evaluation.power import Noise, power
 from asclib.plotting import glue
 from asclib.runs.experiment import SMOOTHING
 
@@ -575,7 +577,11 @@ effort.loc[asked].round(1)
 # these points, and the students were not.
 #
 # *Who teaches* has to beat, on the same validation clips, a student of equal effort. Four such teachers and five seeds, each
-# student of every teacher.
+# student of every teacher. One candidate has been heard so far, the mean of four students. Over one student of as many
+# epochs it gains {glue:text}`mean_gain:+.1f` points ({glue:text}`mean_low:.1f` to {glue:text}`mean_high:.1f`, over places
+# and {glue:text}`mean_seeds` seeds). Is it worth learning from? By the rule below: {glue:text}`mean_verdict`.
+# The other candidates have not been run yet: one network as large as those four, and TEO-vATMSIC, fused and unfused, with
+# smoothed labels and with plain ones.
 #
 # *Settings*: eight trials for every arm, that of the labels included, on seeds that are not used again.
 #
@@ -588,8 +594,6 @@ effort.loc[asked].round(1)
 # is seen:
 
 # %%
-from asclib.evaluation.power import Noise, power
-
 places = 550
 noise = replace(Noise.of_one_run(0.02, 0.006 * (110 / places) ** 0.5),
                 locations=places - 10)
@@ -599,8 +603,12 @@ chances = {f"4 teachers × {seeds} seeds": [
     for seeds in (2, 5, 12)}
 glue("sees_one", chances["4 teachers × 5 seeds"][0])
 glue("sees_two", chances["4 teachers × 5 seeds"][2])
-columns = [f"{point:g} points" for point in points]
-pd.DataFrame(chances, index=columns).T
+mean, = (one for one in store.results("candidates")["gains"]
+         if (one["candidate"], one["heard"]) == ("mean", "all"))
+for name, unit in {"gain": 100, "low": 100, "high": 100, "seeds": 1}.items():
+    glue(f"mean_{name}", unit * mean[name])
+glue("mean_verdict", mean["verdict"])
+pd.DataFrame(chances, index=[f"{point:g} points" for point in points]).T
 
 # %% [markdown]
 # With five seeds, a difference of two points is seen with a chance of {glue:text}`sees_two` %, one of a single point with

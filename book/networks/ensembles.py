@@ -137,12 +137,12 @@ plotting.show(figure)
 # %% tags=["nbval-ignore-output"]
 gained = -np.diff(means["loss"])
 assert (gained > -1e-9).all()  # Jensen once more
-assert means["accuracy (%)"][-1] > means["accuracy (%)"][0]
+one, *_, five_together = means["accuracy (%)"]
 ends = {"second": 100 * gained[0] / gained.sum(),
         "fifth": 100 * gained[-1] / gained.sum(),
         "loss_one": means["loss"][0], "loss_five": means["loss"][-1],
-        "acc_one": means["accuracy (%)"][0],
-        "acc_five": means["accuracy (%)"][-1]}
+        "acc_one": one, "acc_five": five_together,
+        "gained": "gained" if five_together > one else "did not gain"}
 for name, value in ends.items():
     glue(name, value)
 
@@ -217,8 +217,8 @@ plotting.show(figure)
 # %% [markdown]
 # **Ten of a kind** are not shown to be more accurate than one of them ({glue:text}`ordinary_one_accuracy:+.1f` points, from
 # {glue:text}`ordinary_one_accuracy_low:+.1f` to {glue:text}`ordinary_one_accuracy_high:+.1f`), although they lose less in every
-# training. The five of the live run gained. So the doubt falls on the base: "one" is a single network in each training, and
-# single networks differ by several points, as the left ends of the live figure show.
+# training. The five of the live run {glue:text}`gained`. The base is in doubt as well: "one" is a single network in each
+# training, and single networks differ by several points, as the left ends of the live figure show.
 #
 # **One wide network** is ahead of one by {glue:text}`wide_one_accuracy:+.1f` points
 # ({glue:text}`wide_one_accuracy_low:+.1f` to {glue:text}`wide_one_accuracy_high:+.1f`), and of ten of a kind, in all five

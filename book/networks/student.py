@@ -37,9 +37,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from asclib import plotting, store, training
+from asclib import LogMel, plotting, store, training
 from asclib.evaluation import compare, evaluate
-from asclib.networks import TMSIC, count_parameters
+from asclib.networks import TMSIC, count_parameters, rivals
 from asclib.plotting import glue
 from asclib.runs import Experiment
 
@@ -97,6 +97,12 @@ plotting.show(figure)
 # {cite}`ioffe2015batch`. A ReLU keeps what is positive.
 #
 # Blocks 2 to 4 have a peculiarity: a ReLU before BN *and* one after it. We come back to it.
+#
+# Three kinds of layer join the blocks. **Max pooling** keeps the largest of neighbouring values:
+# the map shrinks, and what follows costs less. **Dropout** sets values to zero at random while
+# the network learns {cite}`srivastava2014dropout`. The **average** over mel and time leaves one
+# number per channel: from here on the network no longer knows *where* something was, only
+# *how much* of it there was.
 
 # %%
 def block(inputs, outputs, kernel, rectify):
@@ -107,14 +113,6 @@ def block(inputs, outputs, kernel, rectify):
     return [convolution, *first, norm, nn.ReLU()]
 
 
-# %% [markdown]
-# Three kinds of layer join the blocks. **Max pooling** keeps the largest of neighbouring values:
-# the map shrinks, and what follows costs less. **Dropout** sets values to zero at random while
-# the network learns {cite}`srivastava2014dropout`. The **average** over mel and time leaves one
-# number per channel: from here on the network no longer knows *where* something was, only
-# *how much* of it there was.
-
-# %%
 built = nn.Sequential(
     *block(1, 20, (7, 5), rectify=False),
     *block(20, 28, (7, 3), rectify=True),
@@ -123,9 +121,7 @@ built = nn.Sequential(
     nn.MaxPool2d((2, 2)), nn.Dropout(0.3),
     *block(28, 16, (7, 5), rectify=True), nn.Dropout(0.3),
     nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-    nn.Linear(16, 256), nn.ReLU(), nn.Dropout(0.4),
-    nn.Linear(256, 10),
-)
+    nn.Linear(16, 256), nn.ReLU(), nn.Dropout(0.4), nn.Linear(256, 10))
 
 # %% [markdown]
 # Is this the network of the library, `asclib.networks.TMSIC`? We train that one, copy its weights into
@@ -609,15 +605,27 @@ runs.set_index("seed")[columns].astype(float).round(3)
 # baseline of 2024 and 2025 {cite}`schmid2023distilling,schmid2024data`, and the runner-up of 2025, in which
 # a recurrent layer follows the convolutions {cite}`tan2025acoustic`. Each sees more of the sound than TMSIC,
 # which hears nothing above 4 kHz.
-#
-# | network | input (mel bands × frames) | up to | parameters | MACs | as published |
-# |---|---|---|---|---|---|
-# | TMSIC | 140 × 8 | 4 kHz | 51,986 | 25,376,896 | 51,986 |
-# | baseline of 2022 | 40 × 51 | 22.05 kHz | 46,246 | 29,203,560 | 46,512 and 29,234,920 |
-# | CP-Mobile, baseline of 2024 and 2025 | 256 × 65 | 16 kHz | 63,856 | 29,416,448 | 61,148 and 29,419,156 |
-# | CNN-GRU, runner-up of 2025 | 256 × 33 | 22.05 kHz | 59,513 | 10,889,944 | 58,171 and 10,902,300 |
-#
-# Our columns count all of them by one rule, the one above. The published pairs follow other rules: bytes of
+
+# %%
+from asclib.complexity import complexity
+
+peers = {"TMSIC": (TMSIC, LogMel.tmsic()),
+         "baseline of 2022": (rivals.Baseline2022, LogMel.dcase_baseline()),
+         "CP-Mobile": (rivals.CPMobile, LogMel.cp_mobile()),
+         "CNN-GRU, 2025": (rivals.CNNGRU, LogMel.cnn_gru())}
+published = ["51,986", "46,512 / 29,234,920",
+             "61,148 / 29,419,156", "58,171 / 10,902,300"]
+rows = {}
+for name, (network, front_end) in peers.items():
+    cost = complexity(network(), front_end.shape())
+    rows[name] = (*front_end.shape()[1:], front_end.sample_rate / 2000,
+                  cost.parameters, cost.macs)
+columns = ["mel bands", "frames", "to (kHz)", "parameters", "MACs"]
+table = pd.DataFrame(rows, index=columns, dtype=object).T
+table.map("{:,}".format).assign(published=published)
+
+# %% [markdown]
+# Parameters and MACs are counted by one rule for all, the one above. The published pairs follow other rules: bytes of
 # an 8-bit file in 2022, weights without BN's running averages since. Each class of the module says what
 # lies between, to the last digit. What the peers score when they are trained as TMSIC is, on the same clips,
 # is a question for a study, `python -m studies peers`; nobody has run it yet, so no score stands here.

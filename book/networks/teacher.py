@@ -16,7 +16,8 @@
 # * whether ten networks beat one that is given the same effort, and whether their probabilities can be believed.
 #
 # **Prerequisites**: [the student](student.ipynb), [the augmentations](../input/augmentation.ipynb). **Data in**: the
-# log-mel features, the trained student, `results/scoreboard.json` of the study. **Data out**: the trained teacher, whose
+# log-mel features, the trained student, `results/scoreboard.json` of the study, `results/augmentation.json` and
+# `results/recipe.json`. **Data out**: the trained teacher, whose
 # answers [distillation](../distillation/response.ipynb) hands on.
 # **In the library**: `asclib.networks.teacher`, `asclib.runs.kept`.
 
@@ -302,13 +303,23 @@ tried, = (d for d in store.results("augmentation")["differences"] if [
 for end in ("", "_low", "_high"):
     glue(f"mixstyle{end}", 100 * tried[f"accuracy{end}"])
 assert tried["accuracy_low"] < 0 < tried["accuracy_high"]
+recipe = store.results("recipe")
+longer = pd.DataFrame(recipe["runs"]).groupby("recipe").mean()
+longer = longer.loc["Freq-MixStyle"] - longer.loc["none"]
+heard = ["own_accuracy", "invented_accuracy"]  # validation clips
+glue("mixstyle_longer", 100 * longer[heard].mean())
+glue("mixstyle_epochs", recipe["epochs"])
+glue("mixstyle_seeds", len(recipe["seeds"]))
+glue("mixstyle_passes", store.results("augmentation")["passes"])
 
 # %% [markdown]
 # In the study a member has more epochs than the student, at the quick profile fewer: the control has less there, not more.
 # [Freq-MixStyle](../input/augmentation.ipynb) stands in for the six versions of a clip that the authors, and `tau`, train
-# on. It is no advantage to count on: in that chapter's study, at equal steps, it changes {glue:text}`mixstyle:+.1f`
-# points, from {glue:text}`mixstyle_low:+.1f` to {glue:text}`mixstyle_high:+.1f` over recordings. Eight overlapping frames
-# are few to take a deviation from. The live run:
+# on. After few epochs it is no advantage to count on: in that chapter's study, at the steps of {glue:text}`mixstyle_passes`
+# epochs, it changes {glue:text}`mixstyle:+.1f` points, from {glue:text}`mixstyle_low:+.1f` to
+# {glue:text}`mixstyle_high:+.1f` over recordings. With {glue:text}`mixstyle_epochs` epochs on the larger corpus it
+# is {glue:text}`mixstyle_longer:+.1f` points on validation clips, as heard and through invented devices, in the mean of
+# {glue:text}`mixstyle_seeds` seeds: so it was [chosen for all](../distillation/comparison.ipynb). The live run:
 
 # %% tags=["nbval-ignore-output"]
 systems = {"student": predict(student, test.x),
@@ -321,7 +332,7 @@ for name, p in systems.items():
     rows[name] = [*(100 * np.array([one.accuracy, one.accuracy_low,
                     one.accuracy_high, d.accuracy])).round(1),
                   d.verdict if p is not fused else "", f"{one.log_loss:.2f}"]
-    assert one.accuracy > 0.15 and d.verdict in ("open", "no")
+    assert one.accuracy > 0.15 and d.verdict == "open"
 columns = ["accuracy (%)", "low", "high", "fused minus it", "verdict",
            "log loss"]
 pd.DataFrame(rows, index=columns).T
@@ -429,14 +440,14 @@ for name, (p, labels) in given.items():
     k, j = divmod((share - 100 * np.eye(10)).argmax(), 10)
     scenes = [plotting.SCENE_LABELS[i] for i in (k, j)]
     glue(f"{name}_own", own)
-    glue(f"{name}_mixed", f"{share[k, j]:.0f} % of it in the case of the "
-         f"{scenes[0]} to the {scenes[1]}")
+    glue(f"{name}_mixed", f"{share[k, j]:.0f} %, for {scenes[1]} "
+         f"on clips of {scenes[0]}")
 assert (known[np.arange(len(known)), fit.labels].mean()
         > fused[np.arange(len(fused)), test.labels].mean())
 
 # %% [markdown]
-# On new clips the true scene gets {glue:text}`test_own:.0f` % of the probability. The largest share that a wrong scene gets is
-# {glue:text}`test_mixed`. On the clips that teacher and student learn from it gets
+# On new clips the true scene gets {glue:text}`test_own:.0f` % of the probability. The most that a wrong scene gets
+# is {glue:text}`test_mixed`. On the clips that teacher and student learn from the true scene gets
 # {glue:text}`fit_own:.0f` %: a student is shown less doubt than there is.
 #
 # Three test clips to look at and to hear. Would you have known the last one better?

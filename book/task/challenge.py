@@ -546,6 +546,7 @@ except AssertionError as error:
 # | [Complexity](../compression/complexity.ipynb) | what does a network cost? |
 # | [Pruning](../compression/pruning.ipynb) | how small can it get? |
 # | [On the chip](../compression/chip.ipynb) | does it fit, ears and all? |
+# | [2022: a student that answers](../challenges/entry_2022.ipynb) | what is handed in, and what does a log loss punish? |
 # | [Four ways to fool oneself](../challenges/slips.ipynb) | what does a slip promise, and what is true? |
 # | [The scoreboard](../challenges/scoreboard.ipynb) | how good is everything, and how sure are we? |
 # | [What a training costs](../practice/training.ipynb) | how many trainings can one afford? |

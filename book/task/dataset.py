@@ -542,7 +542,8 @@ plotting.show(fig)
 # on two systems. The table compares them with what was measured on its test split at study size. A
 # target is met where all of the interval lies within it, and missed where none does; else the answer is
 # open. The logistic regression is the one that validation by location would choose. Its interval is over
-# draws of the split, which say nothing of other test places, so it gets no verdict. The networks are those of [the scoreboard](../challenges/scoreboard.ipynb).
+# draws of the split, which say nothing of other test places, so it gets no verdict. The networks are those of [the scoreboard](../challenges/scoreboard.ipynb),
+# which also shows that one rendering of the corpus can be easier than others.
 
 # %%
 board = store.results("scoreboard")
