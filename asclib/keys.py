@@ -213,13 +213,13 @@ def _array(value: np.ndarray, above: tuple[int, ...]) -> list[Any]:
 
 # ---- code ------------------------------------------------------------------------------------
 
-# What Python and its dataclasses write into a class, and what only documents it.
+# What Python, its dataclasses and pickle write into a class, and what only documents it.
 _WRITTEN = frozenset(
     """
     __abstractmethods__ __annotate__ __annotate_func__ __annotations__ __annotations_cache__
     __dataclass_fields__ __dataclass_params__ __dict__ __doc__ __firstlineno__ __match_args__
-    __module__ __orig_bases__ __parameters__ __qualname__ __slots__ __static_attributes__
-    __weakref__ _abc_impl
+    __module__ __orig_bases__ __parameters__ __qualname__ __slotnames__ __slots__
+    __static_attributes__ __weakref__ _abc_impl
     """.split()
 )
 # The methods that dataclasses and named tuples write, where the class does not have its own.

@@ -84,6 +84,17 @@ def spectrogram(
     ax.figure.colorbar(image, ax=ax, label="nepers", pad=0.02)
 
 
+def band_rows(ax: Axes, rows: pd.DataFrame, limit: float) -> None:
+    """Rows of 140 mel bands around zero, in nepers; red is louder, the colours end at ± `limit`."""
+    image = ax.imshow(
+        rows, aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
+    )
+    ax.set_yticks(np.arange(len(rows)), rows.index, fontsize=8)
+    in_hertz(ax.xaxis)
+    ax.grid(False)
+    ax.figure.colorbar(image, ax=ax, label="nepers", pad=0.02)
+
+
 def intervals(
     ax: Axes,
     names: Sequence[str],
@@ -257,6 +268,12 @@ def glue(name: str, value: float | str) -> None:
 
     exact = isinstance(value, (str, Integral))
     myst_nb.glue(name, value if exact else round(float(value), GLUED), display=False)
+
+
+def glue_points(name: str, middle: float, low: float, high: float) -> None:
+    """Glue a difference and its interval, fractions, in points: `name`, `name_low`, `name_high`."""
+    for ending, value in {"": middle, "_low": low, "_high": high}.items():
+        glue(name + ending, 100 * value)
 
 
 def show(figure: plt.Figure) -> None:

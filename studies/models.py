@@ -44,7 +44,6 @@ from studies.command import Commands, add_command
 from studies.fair import EPOCHS, lengths
 from studies.recipe import RECIPES
 from studies.sitting import Sitting
-from studies.tuning import chosen
 
 FOLDER = PROJECT / "models"
 SETTINGS = PROJECT / "results" / "fair" / "tuning.json"
@@ -155,7 +154,9 @@ def models(
 
 
 def _design(arm: str, sitting: Sitting) -> Design:
-    trial = chosen(SETTINGS, [arm])[arm] if SETTINGS.is_file() else {}
+    """As in the comparison: with the settings that trials have found for this arm, if they have."""
+    tuned = json.loads(SETTINGS.read_text())["chosen"] if SETTINGS.is_file() else {}
+    trial = tuned.get(arm, {})
     return Design(arm, EPOCHS, tuple(trial.items()), sitting.batch)
 
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy.signal import fftconvolve
@@ -109,14 +110,15 @@ def chosen(rows: Sequence[dict[str, Any]], margin: float = 0.005) -> str:
 def through(
     experiment: Experiment,
     devices: dict[str, Device] = INVENTED,
+    table: pd.DataFrame | None = None,
     front_end: FrontEnd | None = None,
 ) -> Clips:
-    """The validation clips of device a, each heard through every one of the devices.
+    """Clips of device a, each heard through every one of the devices: of the table, or validation.
 
     A device is its impulse response here, as in training with responses: (clips * devices, 1, mels,
     frames), the identifier with the device's name behind a "|". Args: front_end, TMSIC's when None.
     """
-    table = experiment.table("validation")
+    table = experiment.table("validation") if table is None else table
     table = table[table["device"] == REFERENCE]
     responses = {name: impulse_response(device) for name, device in devices.items()}
     front_end, x, names = front_end or LogMel.tmsic(), [], []

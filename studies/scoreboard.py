@@ -140,12 +140,13 @@ def scoreboard(experiments: list[Experiment], techniques: tuple[str, ...]) -> di
         if name != base and base in said
     ]
     tables = {name: one.table().round(5).to_dict("records") for name, one in scores.items()}
+    gaps = {name: device_gap(p, clips) for name, p in said.items()}
     return {
         "clips": {name: len(experiments[0].table(name)) for name in ("fit", "validation", "test")},
         "seeds": [experiment.seed for experiment in experiments],
         "runs": rows,
         "pooled": tables,
-        "device_gaps": {name: figures(device_gap(p, clips)) for name, p in said.items()},
+        "device_gaps": {name: gap and figures(gap) for name, gap in gaps.items()},
         "confusion": {name: one.confusion.tolist() for name, one in scores.items()},
         "differences": differences,
         "curves": curves,

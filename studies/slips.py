@@ -43,7 +43,7 @@ from asclib.runs.provenance import described
 from asclib.store import artefact
 from asclib.training import Clips, Training, macro_accuracy, probabilities, train
 from studies.command import Commands, add_command, experiments, origin
-from studies.dataset import SPLITS
+from studies.splits import SPLITS
 
 
 def add_parser(commands: Commands) -> None:
@@ -60,7 +60,7 @@ class Arm:
     """One way to train a student; what is not named is as for every student of the book.
 
     `stage` is what the teacher adds to the labels. `split` draws the clips to fit on anew for every
-    seed, by a name of `studies.dataset.SPLITS`. `half` (0 or 1) of the test clips is added to the
+    seed, by a name of `studies.splits.SPLITS`. `half` (0 or 1) of the test clips is added to the
     clips to fit on *and* to those held out. `constant` takes the authors' rate, 0.001 throughout,
     for twice the epochs.
     """

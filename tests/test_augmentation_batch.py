@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from asclib.augmentation import (
     FreqMixStyle,
     FrequencyMask,
+    Gain,
     Mixup,
     TimeRoll,
     freq_mixstyle,
     mixup,
     soft_labels,
 )
+from asclib.challenge import SAMPLE_RATE
+from asclib.features import LogMel
 from asclib.training import Batch
 
 
@@ -184,7 +187,7 @@ def test_a_batch_unchanged_takes_as_much_from_the_generator_as_one_changed():
 
 # ---- for Training.batch ----------------------------------------------------------------------
 
-TRANSFORMS = (FreqMixStyle(1.0), Mixup(), TimeRoll(2), FrequencyMask(share=0.5))
+TRANSFORMS = (FreqMixStyle(1.0), Mixup(), TimeRoll(2), FrequencyMask(share=0.5), Gain())
 each_transform = pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: type(t).__name__)
 
 
@@ -306,6 +309,26 @@ def test_a_mask_hides_something_as_often_as_asked():
         assert abs(float(hidden) - 0.9 * share) < 0.08  # of ten widths, one is none
 
 
+def test_a_gain_adds_one_number_to_all_of_a_clip_and_another_to_the_next():
+    before = batch(2_000)
+    added = (Gain(6.0)(before, torch_generator()).x - before.x).flatten(1)
+    assert (added.amax(1) - added.amin(1)).max() < 1e-12
+    limit = float(np.log(10 ** (6 / 20)))  # nepers: the logarithm of the factor of an amplitude
+    per_clip = added[:, 0]
+    assert -limit <= per_clip.min() < -0.98 * limit and 0.98 * limit < per_clip.max() <= limit
+    assert abs(per_clip.mean()) < 0.05 * limit  # as often louder as softer
+    assert float(per_clip.std()) == pytest.approx(2 * limit / 12**0.5, rel=0.05)
+
+
+def test_a_gain_of_log_mel_is_a_factor_of_the_waveform():
+    front_end = LogMel.tmsic()
+    waves = torch.randn(2, SAMPLE_RATE, generator=torch_generator()).numpy()
+    soft = front_end(waves)
+    gained = Gain(6.0)(Batch(soft, torch.zeros(2, dtype=torch.int64), None, 1), torch_generator())
+    factor = (gained.x - soft)[:, 0, 0, 0].exp().numpy()
+    torch.testing.assert_close(front_end(waves * factor[:, None]), gained.x, atol=1e-3, rtol=0)
+
+
 # ---- errors ----------------------------------------------------------------------------------
 
 BATCH = torch.zeros(2, 1, 4, 8)
@@ -328,6 +351,7 @@ BATCH = torch.zeros(2, 1, 4, 8)
         (lambda: FrequencyMask(2)(batch(), torch_generator()), "a probability"),
         (lambda: FrequencyMask(share=3)(batch(), torch_generator()), "a part of the mel bands"),
         (lambda: Mixup(0)(batch(), torch_generator()), "alpha must be positive"),
+        (lambda: Gain(-1), "limit is -1"),
     ],
 )
 def test_arguments_without_sense_are_refused_with_what_to_do(call, words):

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from asclib import distillation, features, keys, networks, training
+from asclib import distillation, features, keys, networks, pretraining, training
 from asclib.augmentation import batch, clip, views
 from asclib.compression import convert, pruning, qat, quantization
 from asclib.corpus.embedded import render
@@ -52,7 +52,11 @@ KINDS: dict[str, tuple[int, tuple[Any, ...]]] = {
             batch.Mixup,
             batch.TimeRoll,
             batch.FrequencyMask,
+            batch.Gain,
             *vars(stages.losses).values(),
+            pretraining.pretrain,
+            pretraining.SelfSupervised,
+            *vars(pretraining.losses).values(),
         ),
     ),
     "qat": (qat.VERSION, (qat.FakeQuantised, qat.Aware, qat.range_calibration)),

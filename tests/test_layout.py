@@ -30,6 +30,7 @@ ROOMS = (
     "training",
     "augmentation",
     "distillation",
+    "pretraining",
     "evaluation",
     "complexity",
     "runs",

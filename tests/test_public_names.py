@@ -28,6 +28,7 @@ def test_every_public_name_is_there(name: str) -> None:
         "distillation",
         "evaluation",
         "networks",
+        "pretraining",
         "runs",
         "tuning",
     ],

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from asclib.augmentation import tmsic_versions
 from asclib.augmentation.clip import VERSIONS
+from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus import places, read_audio
+from asclib.evaluation.statistics import Interval
 from asclib.features import LogMel
 from asclib.runs import Experiment
-from studies import dataset
+from studies import components, dataset, heldout, linear, splits
+from studies.independent import apart, mean
+from studies.recipe import INVENTED
 from tests.data import TINY
 
 KEYS = {
     "clip": "identifier",
     "clip within city": "identifier",
-    dataset.PUBLISHED: "identifier",
+    splits.PUBLISHED: "identifier",
     "recording": "recording",
     "location": "place",
 }
@@ -34,12 +41,15 @@ def clips() -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows)
     table["identifier"] = table["recording"] + "-" + table["slice"].astype(str)
-    return table.assign(place=places(table))
+    return table.assign(place=places(table), scene=table["location"].astype(int) % 5)
 
 
-@pytest.mark.parametrize("name", dataset.SPLITS)
+# ---- ways of splitting ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", splits.SPLITS)
 def test_a_split_takes_every_clip_once_and_cuts_no_group(name: str, clips: pd.DataFrame) -> None:
-    fit, held_out = dataset.SPLITS[name](clips, 3)
+    fit, held_out = splits.SPLITS[name](clips, 3)
     assert sorted([*fit, *held_out]) == list(range(len(clips)))
     key = clips[KEYS[name]].to_numpy()
     assert set(key[fit]) & set(key[held_out]) == set()
@@ -48,34 +58,186 @@ def test_a_split_takes_every_clip_once_and_cuts_no_group(name: str, clips: pd.Da
 
 def test_splits_by_clip_cut_recordings_and_the_published_one_keeps_the_cities_shares(clips) -> None:
     for name in ("clip", "clip within city"):
-        fit, held_out = dataset.SPLITS[name](clips, 0)
+        fit, held_out = splits.SPLITS[name](clips, 0)
         assert set(clips["recording"].iloc[fit]) & set(clips["recording"].iloc[held_out])
     assert set(clips["city"].iloc[held_out].value_counts()) == {18}  # 30 % of 60 in each city
+
+
+@pytest.mark.parametrize("name", splits.SPLITS)
+def test_folds_hold_every_clip_out_once_and_cut_no_group(name: str, clips: pd.DataFrame) -> None:
+    fold = splits.folds(clips, name, 3)
+    assert sorted(set(fold)) == [0, 1, 2]
+    assert (clips.assign(fold=fold).groupby(KEYS[name])["fold"].nunique() == 1).all()
+    assert np.bincount(fold) == pytest.approx([80, 80, 80], abs=12)
+    assert (fold != splits.folds(clips, name, 4)).any()
+
+
+# ---- the linear reference ------------------------------------------------------------------------
 
 
 def test_the_summary_of_a_clip_holds_the_mean_and_deviation_of_each_band() -> None:
     x = torch.randn(3, 1, 5, 8)
     expected = [[x[i, 0, band].mean() for band in range(5)] for i in range(3)]
-    assert dataset.summary(x)[:, :5] == pytest.approx(np.array(expected), abs=1e-6)
+    assert linear.summary(x)[:, :5] == pytest.approx(np.array(expected), abs=1e-6)
     deviation = float(x[1, 0, 2].std(correction=0))
-    assert dataset.summary(x)[1, 5 + 2] == pytest.approx(deviation, abs=1e-6)
+    assert linear.summary(x)[1, 5 + 2] == pytest.approx(deviation, abs=1e-6)
+
+
+def test_a_clip_is_answered_by_classifiers_that_did_not_hear_its_fold() -> None:
+    """Labels that only the clip itself gives away: whoever has heard it is right, no one else."""
+    rng = np.random.default_rng(0)
+    x, labels = np.eye(60), rng.integers(0, 2, 60)
+    asked = {"own": linear.Asked(x, labels, np.arange(60) % 3), "all": linear.Asked(x, labels)}
+    right = linear.crossed(x, labels, np.arange(60) % 3, asked, [100.0])
+    assert right["own"].shape == (1, 1, 60)
+    assert right["own"].mean() < 0.7
+    for turn in range(3):
+        heard = np.arange(60) % 3 != turn
+        assert right["all"][0, turn, heard].all()
+
+
+# ---- components of variance ----------------------------------------------------------------------
+
+
+def nested(variances: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Numbers with a part of its own for each scene, place, recording and clip."""
+    x = np.zeros(sizes)
+    for level, variance in enumerate(variances):
+        shape = (*sizes[: level + 1], *[1] * (3 - level), sizes[-1])
+        x = x + rng.normal(0, variance**0.5, shape)
+    return x
+
+
+def test_components_are_those_that_the_numbers_were_made_with() -> None:
+    """Sums of squares one after the other would give the place half of the recordings' variance."""
+    made = np.array([0.3, 0.1, 0.5, 0.2])
+    x = nested(made, (10, 8, 2, 3, 400), np.random.default_rng(1))
+    assert components.components(x) / 400 == pytest.approx(made, abs=0.03)
+
+
+def test_the_jackknife_covers_the_shares_that_there_are() -> None:
+    rng, made = np.random.default_rng(2), np.array([0.2, 0.2, 0.4, 0.2])
+    inside = []
+    for _ in range(150):
+        rows = components.shares(nested(made, (6, 8, 2, 3, 40), rng))[1:]  # scenes are not drawn
+        inside += [
+            row["low"] <= one <= row["high"] for row, one in zip(rows, made[1:], strict=True)
+        ]
+    assert 0.85 < np.mean(inside) <= 1
+
+
+def test_places_with_one_recording_do_not_count() -> None:
+    rows = []
+    for scene in ("bus", "park"):
+        for place in range(4):
+            for take in range(2 if place < 3 else 1):
+                rows += [(scene, f"{scene}{place}", f"{scene}{place}-{take}")] * 3
+    table = pd.DataFrame(rows, columns=["scene", "location", "recording"]).assign(city="c")
+    x = components.balanced(np.arange(len(table))[:, None].astype(float), table)
+    assert x.shape == (2, 3, 2, 3, 1)
+    with pytest.raises(ValueError, match="add some"):
+        components.balanced(np.zeros((len(table), 1)), table.drop_duplicates("location"))
+
+
+# ---- held out ------------------------------------------------------------------------------------
 
 
 def test_items_after_augmentation_are_the_clips_and_their_versions_and_know_whose(
     tiny_store,
 ) -> None:
     experiment = Experiment(TINY)
-    items, rows = dataset.augmented(experiment)
+    items, rows = heldout.augmented(experiment)
     train, x = experiment.table("train"), experiment.clips("train").x
     others = np.flatnonzero(train["device"] != "a")
     assert len(items) == len(rows) == len(train) + 5 * len(others)
-    assert items[: len(train)] == pytest.approx(dataset.summary(x))
+    assert items[: len(train)] == pytest.approx(linear.summary(x))
     clip = train.iloc[others[3]]
     wave = read_audio(experiment.corpus.root / clip["filename"])
     versions = tmsic_versions(wave, clip["identifier"], clip["device"], LogMel.tmsic(), seed=0)
-    expected = dataset.summary(torch.from_numpy(versions))
+    expected = linear.summary(torch.from_numpy(versions))
     found = items[rows == others[3]]
     assert found.shape == (len(VERSIONS), 280)
     assert found == pytest.approx(expected, abs=1e-5)
-    fit, held_out = dataset.SPLITS[dataset.PUBLISHED](train.iloc[rows], 0)
-    assert set(rows[fit]) & set(rows[held_out])  # copies of one clip on both sides
+    fold = splits.folds(train.iloc[rows], splits.PUBLISHED)
+    assert any(len(set(fold[rows == row])) > 1 for row in others)  # copies on both sides
+
+
+def test_a_device_left_out_is_not_heard_in_training_and_every_table_is_made(tiny_store) -> None:
+    part = heldout.Part.of(Experiment(TINY))
+    device = part.clips["device"].to_numpy()
+    marked = part._replace(x=np.eye(len(part.x), 280) + 0 * part.x)
+    marked.x[:, 200:] = (device[:, None] == np.array([*heldout.OTHERS] * 16)) * 1.0
+    marked = marked._replace(labels=np.array([heldout.SEEN_DEVICES.index(d) for d in device]))
+    right = heldout.heard(marked, [part], [0, 1])
+    others = np.isin(device, heldout.OTHERS)
+    known = right["own"][-1][:, others]
+    assert known.mean() > 0.9  # the label is the device, and the device is in the features
+    assert right["left out"].shape == (len(linear.STRENGTHS), 2, others.sum())
+    assert right["left out"].mean() == 0  # whom nobody has heard nobody names
+    tables = heldout.every(part, heldout.heard(part, [part], [0, 1]), [0, 1])
+    assert {row["cost"] for row in tables["costs"]} == {
+        "left out",
+        "invented",
+        "test, from others",
+        "test, from a",
+    }
+    rows = pd.DataFrame(tables["devices"]).groupby("kind")["clips"].first()
+    assert rows["invented"] == len(INVENTED) * rows["a"]  # whose recordings have one clip each
+    assert rows["test unseen"] == len(UNSEEN_DEVICES) * rows["test a"]
+    assert {row["way"] for row in tables["ways"]} == set(splits.SPLITS)
+    shared = pd.DataFrame(tables["shared"]).set_index("way")
+    assert shared.loc["location", "locations"] == 0 < shared.loc[splits.PUBLISHED, "clips"]
+
+
+def test_a_difference_of_independent_scores_is_welchs() -> None:
+    def interval(values: np.ndarray) -> Interval:
+        error, df = values.std(ddof=1) / len(values) ** 0.5, len(values) - 1
+        return Interval(values.mean(), 0, 0, error, df, 1, 0, len(values), {})
+
+    one, other = np.random.default_rng(0).normal(size=(2, 12)) * [[1], [3]]
+    other = other[:7]
+    welch = stats.ttest_ind(one, other, equal_var=False)
+    low, high = welch.confidence_interval()
+    expected = (one.mean() - other.mean(), low, high)
+    assert apart(interval(one), interval(other)) == pytest.approx(expected)
+
+
+def test_a_mean_of_independent_scores_is_half_as_far_from_zero_as_their_sum() -> None:
+    one = Interval(0.4, 0.3, 0.5, 0.05, 20, 1, 0, 9, {})
+    other = Interval(0.1, 0.0, 0.2, 0.05, 20, 1, 0, 9, {})
+    middle, low, high = mean(one, other)
+    assert (middle, high - middle) == pytest.approx((0.25, middle - low))
+    half = stats.t.ppf(0.975, 40) * 0.05 / 2**0.5
+    assert high - middle == pytest.approx(half)
+
+
+def test_two_renderings_are_two_and_a_folder_is_alone(tiny_store) -> None:
+    first, second = dataset.both(Experiment(TINY))
+    assert first.data != second.data
+    assert second.profile.corpus == replace(TINY.corpus, seed=dataset.SECOND)
+    assert len(dataset.both(Experiment(TINY, str(first.corpus.root)))) == 1
+    with pytest.raises(ValueError, match="another profile"):
+        dataset.both(Experiment(replace(TINY, corpus=second.profile.corpus)))
+
+
+def test_both_renderings_are_heard_by_what_either_taught(tiny_store) -> None:
+    found = dataset.dataset(dataset.both(Experiment(TINY)), [0])
+    assert found["renderings"] == ["seed 0", "seed 1"]
+    crossed = pd.DataFrame(found["crossed"]).set_index(["heard", "learnt"])["accuracy"]
+    for heard, other in (("seed 0", "seed 1"), ("seed 1", "seed 0")):
+        own = crossed[heard, heard] - crossed[heard, other]
+        assert crossed[heard, f"own, less {other}"] == pytest.approx(own, abs=2e-5)
+    own = [crossed["seed 0", "own, less seed 1"], crossed["seed 1", "own, less seed 0"]]
+    assert crossed["both", "own, less other"] == pytest.approx(np.mean(own), abs=2e-5)
+    group = pd.DataFrame(found["student"]).set_index("group")["accuracy"]
+    gaps = pd.DataFrame(found["gaps"]).set_index("gap")["accuracy"]
+    expected = group["unseen"] - group["device a"]
+    assert gaps["unseen, from a"] == pytest.approx(expected, abs=2e-5)
+    lead = pd.DataFrame(found["lead"]).set_index("heard")
+    assert list(lead.index) == ["seed 0", "seed 1", "all", "all, unseen devices"]
+    assert set(lead["verdict"]) == {"open"}  # of a single training
+    student = pd.DataFrame(found["student"]).set_index("group")["accuracy"]["overall"]
+    part = lead.loc[["seed 0", "seed 1"], "accuracy"].mean()
+    assert lead.loc["all", "accuracy"] == pytest.approx(part, abs=2e-5)
+    rival = crossed["seed 0", "seed 0"] + crossed["seed 1", "seed 0"]
+    assert student - lead.loc["all", "accuracy"] == pytest.approx(rival / 2, abs=2e-5)

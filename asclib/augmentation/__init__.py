@@ -3,6 +3,7 @@
 from asclib.augmentation.batch import (
     FreqMixStyle,
     FrequencyMask,
+    Gain,
     Mixed,
     Mixup,
     TimeRoll,
@@ -27,6 +28,7 @@ __all__ = [
     "Copies",
     "FreqMixStyle",
     "FrequencyMask",
+    "Gain",
     "Mixed",
     "Mixup",
     "SixFold",

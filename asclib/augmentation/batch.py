@@ -1,7 +1,7 @@
 """Augmentation of a batch: what pairs its clips, and what moves or hides a part of each.
 
-`FreqMixStyle`, `Mixup`, `TimeRoll` and `FrequencyMask` are what `Training.batch` takes: they change
-inputs, targets and a teacher's answers alike, so that a student can be taught with any of them.
+`FreqMixStyle`, `Mixup`, `TimeRoll`, `FrequencyMask` and `Gain` are for `Training.batch`: they
+change inputs, targets and a teacher's answers alike, so that a student can be taught with any.
 Where a transform leaves the sound what it is, what the teacher said of it holds; where it mixes two
 sounds, their answers are mixed as the sounds are.
 
@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 from asclib import checked
 from asclib.training import Batch
+
+NEPERS_PER_DECIBEL = np.log(10) / 20
 
 # ---- the clips of a batch --------------------------------------------------------------------
 
@@ -218,3 +220,23 @@ class FrequencyMask:
         count = (hidden.sum((1, 2, 3)) * batch.x.shape[1] * batch.x.shape[3]).clamp(min=1)
         mean = (batch.x * hidden).sum((1, 2, 3)) / count
         return batch._replace(x=torch.lerp(batch.x, mean[:, None, None, None], hidden))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Each clip louder or softer by up to `limit` decibels either way.
+
+    Inputs are log-mel in nepers of amplitude, so that a gain is one number added to all of a clip;
+    of waveforms it would have to be a factor.
+    """
+
+    limit: float = 6.0
+
+    def __post_init__(self) -> None:
+        checked.number("limit", self.limit, 0)
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        drawn = torch.rand(len(batch.x), generator=generator, device=generator.device)
+        nepers = (2 * drawn - 1) * self.limit * NEPERS_PER_DECIBEL
+        nepers = nepers.to(batch.x.device, batch.x.dtype, non_blocking=True)
+        return batch._replace(x=batch.x + nepers.view(-1, *[1] * (batch.x.ndim - 1)))

@@ -31,6 +31,7 @@ from asclib.compression.quantization import (
 )
 from asclib.compression.rounding import Rounding, quantize_weight, round_between
 from asclib.features import LogMel
+from asclib.pretraining.methods import SelfSupervised
 from asclib.runs.data import Data
 from asclib.runs.run import Run
 from asclib.training import Training
@@ -147,9 +148,11 @@ def aware(
         plan, CP-Mobile's share of the student's own epochs and rate when None: `fine_tuning`;
         rounding of weights, see `FakeQuantised`.
     The run's network is a `FakeQuantised`; `asclib.compression.export` takes what it has `stored`.
-    Raises: ValueError for a student whose last stage does not compare logits.
+    Raises: ValueError for a student whose last stage does not compare logits, or without a label.
     """
     lesson = student.lesson
+    if isinstance(lesson, SelfSupervised):
+        raise ValueError("this network was shown no label yet: take a student that goes on from it")
     if lesson is not None and lesson.stages[-1].on != "logits":
         raise ValueError(
             f"the student's last stage compares {lesson.stages[-1].on}, and an int8 network shows "

@@ -86,7 +86,7 @@ class TMSIC(nn.Module):
     def maps(self, x: Tensor) -> dict[str, Tensor]:
         """The four feature maps by name, each after its last ReLU and before pooling."""
         conv1 = F.relu(self.norm1(self.conv1(x)))
-        # Layers 2 to 4 rectify before the normalisation as well: those BNs cannot be folded away.
+        # Layers 2 to 4 rectify before BN too, so it folds only where its scale > 0 and shift <= 0.
         conv2 = F.relu(self.norm2(F.relu(self.conv2(conv1))))
         x = F.dropout(F.max_pool2d(conv2, (1, 2)), 0.1, self.training)
         conv3 = F.relu(self.norm3(F.relu(self.conv3(x))))

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ from asclib.corpus.embedded import render
 from asclib.corpus.embedded.layout import CorpusSize
 from asclib.corpus.folder import Corpus, Split
 from asclib.corpus.names import composed
+from asclib.corpus.tables import SUBSETS
 from asclib.features import FrontEnd, LogMel
 from asclib.networks.teacher import one_vs_all
 from asclib.store import artefact, root
 from asclib.training import Clips, cores
 
 SPLITS: tuple[Split, ...] = ("fit", "validation", "train", "test")
+LABELLED = ("fit", "validation", "train")  # what a subset is of
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,11 @@ class Data:
         scene: all labels against this one, 0 for the scene and 1 for any other; None leaves them.
         classes: the names of the labels; a folder in TAU layout may have classes of its own, and
             any devices with them.
+        subset: 5, 10, 25, 50 or 100: of the clips to fit and to validate on, those alone that are
+            in the 2024 subset of that many per cent (`Corpus.split`); None takes all.
 
-    Raises: ValueError for a scene that is none of the classes, or for views of tensors.
+    Raises: ValueError for a scene that is none of the classes, for views or a subset of tensors,
+    and for a subset that the challenge does not have.
     """
 
     source: str | Path | CorpusSize | Tensors
@@ -70,9 +75,11 @@ class Data:
     views: View | None = None
     scene: str | None = None
     classes: tuple[str, ...] = SCENES
+    subset: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", _named(self.classes))
+        checked.one_of("subset", self.subset, (None, *SUBSETS))
         remedy = "name a folder in TAU layout, give a CorpusSize, or tensors to Data.of"
         checked.kind("source", self.source, (str, Path, CorpusSize, Tensors), remedy)
         if isinstance(self.source, (str, Path)):
@@ -87,6 +94,8 @@ class Data:
             raise ValueError(f"views is {checked.shown(self.views)}: {remedy}")
         if isinstance(self.source, Tensors) and self.views is not None:
             raise ValueError("views are of sound: change tensors of one's own before `Data.of`")
+        if isinstance(self.source, Tensors) and self.subset is not None:
+            raise ValueError("subsets are of a corpus: give fewer tensors to `Data.of`")
         if self.scene is not None and self.scene not in self.classes:
             known = ", ".join(self.classes)
             raise ValueError(f"no scene {self.scene!r} among the labels: choose one of {known}")
@@ -156,7 +165,8 @@ class Data:
     def store_key(self) -> str:
         """What all that is learnt from these clips depends on."""
         shown = None if self.views is None else [self.views, clip.VERSION]
-        return keys.digest([self.inputs_key, shown, self.scene, self.classes])
+        subset = [] if self.subset is None else [self.subset]
+        return keys.digest([self.inputs_key, shown, self.scene, self.classes, *subset])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Data) and other.store_key == self.store_key
@@ -166,8 +176,8 @@ class Data:
 
     def __getstate__(self) -> dict[str, Any]:  # not the clips it has read
         self.store_key  # noqa: B018 - a worker could not read the text of a reader's front end
-        fields = ("source", "front_end", "views", "scene", "classes", "inputs_key", "store_key")
-        return {name: self.__dict__[name] for name in fields}
+        names = [*(item.name for item in fields(self)), "inputs_key", "store_key"]
+        return {name: self.__dict__[name] for name in names}
 
     @property
     def _content(self) -> Any:
@@ -217,7 +227,7 @@ class Data:
         narrow.
         """
         if not isinstance(self.source, Tensors):
-            return self.corpus.split(split)
+            return self.corpus.split(split, self.subset if split in LABELLED else None)
         clips = _given(self.source, _of_splits(split))
         scenes = [self.classes[label] for label in clips.labels.tolist()]
         names = {"identifier": clips.identifiers, "scene": scenes, "device": "own", "city": "own"}
@@ -251,9 +261,10 @@ class Data:
     def _seen(self, views: View) -> Clips:
         """The clips to fit in all their views."""
         table = self.table("fit")
+        subset = {} if self.subset is None else {"subset": self.subset}
         folder = artefact(
             "views",
-            {"inputs": self.inputs_key, "views": keys.plain(views), "made": clip.VERSION},
+            {"inputs": self.inputs_key, "views": keys.plain(views), "made": clip.VERSION} | subset,
             lambda into: show(self.corpus, table, views, self.front_end, into, workers=cores()),
             version=features.VERSION,
         )

@@ -3,8 +3,8 @@
 A chapter asks for a run, and the run for its network; what is missing is trained, stored and found
 again the next time. It is a catalogue and nothing more: a run of one's own needs no place in it.
 
-Chapters: book/networks/student, book/networks/ensembles,
-book/challenges/slips, book/distillation/assistants.
+Chapters: book/networks/student, book/networks/ensembles, book/challenges/slips,
+book/challenges/few_labels, book/distillation/assistants.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from asclib.distillation.stages import Stage
 from asclib.distillation.techniques import stages_of
 from asclib.networks.teacher import Head, OneVsAllTeacher
 from asclib.networks.tmsic import TMSIC, as_tmsic
+from asclib.pretraining.methods import METHODS
 from asclib.runs.data import Data
 from asclib.runs.kept import Kept
 from asclib.runs.profiles import PROFILES, Profile, profile
@@ -56,6 +57,8 @@ class Experiment:
         seed: of the networks' initial values, the order of clips and dropout (not of the corpus).
         taught_by: the teacher of all that is taught, such as `Experiment("study").teacher()` for
             one teacher of many seeds, or a `Kept` one; None trains a teacher of its own.
+        subset: 5, 10, 25, 50 or 100 per cent of the training clips, as of the challenge of 2024:
+            nobody is shown the labels of the others. None takes all.
     Raises: ValueError naming a value that is none of these.
     """
 
@@ -63,6 +66,7 @@ class Experiment:
     data_root: str | None = None
     seed: int = 0
     taught_by: Run | Kept | None = None
+    subset: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.profile, str):
@@ -87,7 +91,8 @@ class Experiment:
     @functools.cached_property
     def data(self) -> Data:
         """The clips of this experiment as TMSIC's front end shows them."""
-        return Data(self.data_root or self.profile.corpus, views=self.profile.views)
+        source = self.data_root or self.profile.corpus
+        return Data(source, views=self.profile.views, subset=self.subset)
 
     @property
     def corpus(self) -> Corpus:
@@ -117,6 +122,16 @@ class Experiment:
         return replace(
             self.student(), plan=replace(self.profile.student, label_smoothing=smoothing)
         )
+
+    def pretrained(self, method: str = "barlow_twins", plan: Training | None = None) -> Run:
+        """The student's body on all clips to fit, also those outside the subset, without labels.
+
+        Args: method, of `asclib.pretraining.METHODS`; plan, the student's when None.
+        """
+        checked.one_of("method", method, METHODS)
+        everything = replace(self.data, subset=None, views=None)
+        plan = plan or self.profile.student
+        return Run(TMSIC, everything, plan, self.seed, METHODS[method])
 
     def single(self) -> Run:
         """One network with the parameters and the effort of the whole teacher."""

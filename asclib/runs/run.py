@@ -3,7 +3,7 @@
 Equal runs are one artefact of the store: weights.safetensors, history.csv, wall.json and run.json.
 `build` trains many side by side, what they need first.
 
-Chapters: book/networks/student, book/distillation/assistants.
+Chapters: book/networks/student, book/distillation/assistants, book/challenges/few_labels.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from asclib import checked, keys
 from asclib.distillation.answers import Answers
 from asclib.distillation.stages import Stage, another_order, checked_stages, distill
 from asclib.networks.outputs import check_outputs, look
+from asclib.pretraining.methods import SelfSupervised, pretrain
 from asclib.runs.data import Data
 from asclib.runs.kept import Kept
 from asclib.runs.parallel import side_by_side
@@ -64,11 +65,13 @@ class Run:
             dataclass with `__call__`. It may hold other runs, as the fusion of a teacher holds its
             members: in a field or an argument, where `needs` finds them, not in a closure.
         data: what it learns from.
-        plan: epochs, rate, schedule and augmentation; of a lesson, those of each of its stages.
+        plan: epochs, rate, schedule and augmentation; of a `Lesson`, those of each of its stages.
         seed: of initial weights, order of clips and dropout. Same seed, same weights, bit for bit
             on one machine with one set of library versions.
-        lesson: None learns from the labels alone.
-        start: a run of the same network whose weights this one goes on from.
+        lesson: None learns from the labels alone, a `Lesson` from a teacher as well, and
+            `SelfSupervised` from no label at all.
+        start: a run of the same network whose weights this one goes on from, on the same clips or
+            on others: pre-trained, or taught something else.
         version: raised by hand when the code of a reader's own changes what it computes unseen.
     """
 
@@ -76,7 +79,7 @@ class Run:
     data: Data
     plan: Training
     seed: int = 0
-    lesson: Lesson | None = None
+    lesson: Lesson | SelfSupervised | None = None
     start: Run | None = None
     version: int = 1
 
@@ -86,7 +89,8 @@ class Run:
             raise ValueError(f"network is {checked.shown(self.network)}: {remedy}")
         checked.kind("data", self.data, Data, "give a Data, such as Data(folder) or Data.of(...)")
         checked.kind("plan", self.plan, Training, "give a Training")
-        checked.kind("lesson", self.lesson, (Lesson, NoneType), "give a Lesson, or None")
+        remedy = "give a Lesson, a SelfSupervised, or None"
+        checked.kind("lesson", self.lesson, (Lesson, SelfSupervised, NoneType), remedy)
         checked.kind("start", self.start, (Run, NoneType), "give a Run, or None")
         seed = checked.whole_number("seed", self.seed, most=checked.SEED)
         object.__setattr__(self, "seed", seed)
@@ -128,7 +132,10 @@ class Run:
         return net.eval()
 
     def history(self) -> pd.DataFrame:
-        """Its epochs, after those of the run it goes on from: see `training.train`."""
+        """Its epochs, after those of the run it goes on from: see `training.train`.
+
+        Without labels there is a loss and nothing else: these epochs have no validation.
+        """
         own = pd.read_csv(self.folder() / "history.csv")
         return pd.concat([self.start.history(), own], ignore_index=True) if self.start else own
 
@@ -181,6 +188,9 @@ class Run:
                 folder=folder,
                 seed=another_order(self.seed, self._stages_before),
             )
+        elif isinstance(self.lesson, SelfSupervised):
+            order = another_order(self.seed, self._stages_before)
+            history = pretrain(net, fit, self.lesson, self.plan, seed=order, folder=folder)
         else:
             stages = self.lesson.stages
             said = answers(self.lesson.teacher, self.data, *_compared(stages))
@@ -208,7 +218,8 @@ class Run:
         """How many stages its start has been through: each has an order of clips of its own."""
         if self.start is None:
             return 0
-        own = len(self.start.lesson.stages) if self.start.lesson else 1
+        lesson = self.start.lesson
+        own = len(lesson.stages) if isinstance(lesson, Lesson) else 1
         return own + self.start._stages_before
 
 
@@ -309,7 +320,7 @@ def build(runs: Iterable[Run], workers: int | None = None) -> None:
             for run in ready:  # once, before many workers ask for them
                 for split in ("fit", "validation"):
                     run.data.clips(split)
-                if run.lesson:
+                if isinstance(run.lesson, Lesson):
                     answers(run.lesson.teacher, run.data, *_compared(run.lesson.stages))
         label = f"{len(ready)} of {len(missing)} trainings"
         side_by_side(_train, [(run,) for run in ready], label, workers)
@@ -332,9 +343,12 @@ def _check_outputs(run: Run) -> None:
     """Raises: ValueError for a student without an output of its lesson: before anybody trains."""
     if run.lesson is None or any(_runs_in(run.network)):  # made of networks that are not there yet
         return
-    if any(name != "logits" for name in _compared(run.lesson.stages)):
+    asked = ["embedding"]  # of whoever learns without labels
+    if isinstance(run.lesson, Lesson):
+        asked = _compared(run.lesson.stages)
+    if any(name != "logits" for name in asked):
         with torch.random.fork_rng():
-            check_outputs(run.network(), _compared(run.lesson.stages))
+            check_outputs(run.network(), asked)
 
 
 def _collect(runs: Iterable[Run], missing: dict[Run, None]) -> None:

@@ -254,8 +254,9 @@ print(f"= as Keras counts           {trainable + 2 * channels.sum():,}")
 # %% [markdown]
 # The running statistics are not trained, but the answer depends on them and
 # the file holds them. Keras counts them, and so do we. Now MACs. NeSsi's analyser adds the poolings, the final mean, and the
-# three normalisations that cannot be folded into a convolution because a
-# ReLU stands between. torchinfo instead counts each bias once per output,
+# three normalisations that in general cannot be folded into a convolution,
+# because a ReLU stands between; in the shipped student
+# [they can be](../networks/student.ipynb). torchinfo instead counts each bias once per output,
 # and each trained number of a normalisation once.
 
 # %%
