@@ -16,6 +16,7 @@ find_python = for python in python3.11 python3.12 python3.13 python3 python none
 help:  ## list the commands
 	@echo 'make book     run every chapter, then render the book to output/html'
 	@echo '              ARGS="-p seed 3 -p data_root DIR --only rrs" reruns with parameters'
+	@echo '              ARGS="-p profile tau -p data_root DIR --plan" only says what it would cost'
 	@echo 'make test     all tests, and every chapter compared with its committed outputs'
 	@echo '              ARGS="-k driver" goes to pytest'
 	@echo 'make html     render the committed notebooks to _build/html, warnings are errors'

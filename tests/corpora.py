@@ -16,7 +16,8 @@ import soundfile
 
 from asclib.challenge import DEVICES, SAMPLE_RATE, SCENES
 from asclib.corpus import Corpus, CorpusError
-from asclib.corpus.embedded import CITIES
+from asclib.corpus.embedded import CITIES, render
+from asclib.corpus.embedded.layout import Recording
 
 TRAIN = "evaluation_setup/fold1_train.csv"
 TEST = "evaluation_setup/fold1_test.csv"
@@ -114,6 +115,59 @@ def write_tau(root: Path) -> None:
     for percent, size in TAU_SUBSETS.items():
         rows = labelled([clip for i in order[: size // 10] for clip in recordings[i]])
         write_table(root / f"evaluation_setup/split{percent}.csv", LABELLED, rows)
+
+
+# ---- TAU in miniature, with sound ----------------------------------------------------------------
+
+OTHERS = ("b", "c", "s1", "s2", "s3")  # heard in training beside a
+LITTLE = {"train": (300, 20, 0), "test": (10, 10, 10), "unused": (100, 0, 20)}
+LITTLE_SUBSETS = {5: 20, 10: 40, 25: 100, 50: 200, 100: 400}
+
+
+def little_tau() -> list[Recording]:
+    """The recordings of a corpus with TAU's shares, a 350th of its size.
+
+    Of a scene, training has thirty seconds of a at three places, and ten of another device, in
+    parallel; a fifth as many clips, from a place of its own, are tested on all nine devices; a's
+    unused seconds, and those of s4 to s6, which are heard in no training, come on top. Only the
+    recordings to test are shorter than ten seconds.
+    """
+
+    def one(
+        k: int, place: int, split: str, devices: tuple[str, ...], slices: int = 10
+    ) -> Recording:
+        city, number = CITIES[(3 * k + place) % 10], 10 * k + place
+        return Recording(SCENES[k], city, number, number, slices, split, devices)
+
+    made = []
+    for k in range(len(SCENES)):
+        late = (f"s{4 + k // 2}",) if k < 6 else ()
+        made += [
+            one(k, 0, "train", ("a", OTHERS[k % 5])),
+            one(k, 1, "train", ("a",)),
+            one(k, 2, "train", ("a",)),
+            one(k, 3, "test", DEVICES, slices=1),
+            one(k, 4, "unused", ("a", *late)),
+        ]
+    return made
+
+
+def render_little_tau(root: Path) -> Path:
+    """Write it: 24-bit sound, the four tables, and the six of 2024."""
+    recordings = little_tau()
+    (root / "audio").mkdir(parents=True)
+    names: dict[str, list[str]] = {"train": [], "test": [], "unused": []}
+    for one in recordings:
+        render.record(root, one, seed=0)
+        names[one.split] += one.files()
+    write_index(root, names["train"], names["test"], names["unused"])
+    write_table(root / "evaluation_setup/test.csv", LABELLED, labelled(names["test"]))
+    pieces = [names["train"][i : i + 10] for i in range(0, len(names["train"]), 10)]
+    order = np.random.default_rng(0).permutation(len(pieces))
+    for percent, size in LITTLE_SUBSETS.items():
+        rows = labelled([clip for i in order[: size // 10] for clip in pieces[i]])
+        write_table(root / f"evaluation_setup/split{percent}.csv", LABELLED, rows)
+    return root
 
 
 # ---- a small corpus --------------------------------------------------------------------------

@@ -31,8 +31,11 @@ def _ordinary_user() -> str | None:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """The URL of an empty database on a server that lives as long as the block."""
+def server(password: str | None = None) -> Iterator[str]:
+    """The URL of an empty database on a server that lives as long as the block.
+
+    Args: password, which the server asks for and the URL does not hold; None trusts everybody.
+    """
     bin_folder, user = programs(), _ordinary_user()
     # a short path of its own: the server's user may not enter pytest's folders
     with tempfile.TemporaryDirectory(prefix="asclib-pg-") as folder:
@@ -55,7 +58,11 @@ def server() -> Iterator[str]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        run("initdb", "-D", data, "-U", "asclib", "-A", "trust", "-E", "UTF8", "--no-sync")
+        trust = ["-A", "trust"]
+        if password is not None:
+            Path(folder, "password").write_text(password)
+            trust = ["-A", "scram-sha-256", f"--pwfile={folder}/password"]
+        run("initdb", "-D", data, "-U", "asclib", *trust, "-E", "UTF8", "--no-sync")
         options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
         # its output goes to a file, for a pipe would keep this process waiting for the server
         run("pg_ctl", "-D", data, "-l", f"{folder}/log", "-o", options, "-w", "start")

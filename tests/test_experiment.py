@@ -97,6 +97,29 @@ def test_a_dask_cluster_of_processes_trains_the_same_weights(experiment, request
         assert run.found() is not None and same_weights(run.net(), net)
 
 
+def test_a_cluster_is_sent_even_one_job_and_even_where_a_gpu_is(tmp_path, monkeypatch):
+    """Its workers may have a GPU each; elsewhere such jobs are done in this process."""
+    monkeypatch.setenv("ASCLIB_STORE", str(tmp_path))
+    monkeypatch.setattr("asclib.training.device", lambda: torch.device("cuda"))
+
+    def leave(number: int) -> None:
+        (root() / f"{number}-{os.getpid()}").touch()
+
+    one_each = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**one_each) as cluster, Client(cluster), joblib.parallel_config("dask"):
+        side_by_side(leave, [(0,)], "one")
+    side_by_side(leave, [(1,), (2,)], "two")
+    made = dict(path.name.split("-") for path in tmp_path.glob("*-*"))
+    assert made["1"] == made["2"] == str(os.getpid()) != made["0"]
+
+
+def test_work_that_is_not_found_afterwards_is_named(untrained_store, monkeypatch):
+    """That of a cluster with another store, or with processors of another kind."""
+    monkeypatch.setattr("asclib.runs.run.side_by_side", lambda *_: None)
+    with pytest.raises(RuntimeError, match="is not in .*: the workers need the ASCLIB_STORE"):
+        build([Experiment(TINY).student()])
+
+
 def test_workers_that_are_kept_follow_the_caller_to_another_store(tmp_path, monkeypatch):
     def leave(number: int) -> None:
         (root() / f"made-{number}").touch()

@@ -243,9 +243,13 @@ def test_without_chromium_the_remedy_is_said_before_anything_is_built(
 def test_the_first_page_leads_to_the_listening_page_and_it_back(
     html: Path, tab: browser.Page
 ) -> None:
-    """Whose scripts no other page loads."""
+    """Whose scripts and styles no other page loads."""
     first = tab.open((html / f"{PAGES[0]}.html").as_uri(), "desktop")
-    assert not [address for address in first.requests if "/listen/" in address]
+    apart = [folder.name for folder in (book.PROJECT / "_static").iterdir() if folder.is_dir()]
+    assert {"explore", "listen"} <= set(apart)
+    loaded = [address for address in first.requests if any(f"/{f}/" in address for f in apart)]
+    assert loaded == []
+    assert tab.evaluate("document.querySelector('article').clientWidth") > 650  # of 1280
     address = tab.evaluate("document.querySelector('article a[href*=_static]').href")
     visit = tab.open(address, "desktop")
     assert visit.errors == []

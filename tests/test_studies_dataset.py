@@ -121,7 +121,8 @@ def test_the_jackknife_covers_the_shares_that_there_are() -> None:
     for _ in range(150):
         rows = components.shares(nested(made, (6, 8, 2, 3, 40), rng))[1:]  # scenes are not drawn
         inside += [
-            row["low"] <= one <= row["high"] for row, one in zip(rows, made[1:], strict=True)
+            row["share_low"] <= one <= row["share_high"]
+            for row, one in zip(rows, made[1:], strict=True)
         ]
     assert 0.85 < np.mean(inside) <= 1
 

@@ -99,6 +99,19 @@ def assert_complete(study: optuna.Study) -> None:
     assert others <= {TrialState.FAIL}
 
 
+def test_a_password_is_found_in_a_file_and_stands_in_no_command(tmp_path, monkeypatch):
+    if database.programs() is None:
+        pytest.skip("PostgreSQL's initdb and pg_ctl are not installed: apt install postgresql")
+    file = tmp_path / "pgpass"
+    file.write_text("127.0.0.1:*:postgres:asclib:secret\n")
+    file.chmod(0o600)
+    with database.server("secret") as url:
+        with pytest.raises(psycopg.OperationalError, match="no password"):
+            connect(url)
+        monkeypatch.setenv("PGPASSFILE", str(file))
+        assert open_study(tiny_search(), url).trials == []
+
+
 def test_two_processes_share_one_study(url):
     workers = [start(url), start(url)]
     said = [worker.communicate(timeout=240) for worker in workers]

@@ -1,6 +1,7 @@
 """The book's driver: run the chapters in order, render them, and keep the notebooks clean.
 
     python -m tools.book book [-p NAME VALUE] [--only rrs]   executed copies and HTML in output/
+    python -m tools.book book [...] --plan                   what that would cost, and no more
     python -m tools.book html                                the committed notebooks to _build/html
     python -m tools.book pdf                                 those pages as _build/pdf/book.pdf
     python -m tools.book outputs [--only rrs]                rewrite the committed notebooks
@@ -129,6 +130,17 @@ def parameters(pairs: list[list[str]], declared: set[str]) -> dict[str, Any]:
     return given
 
 
+def asked_for(only: list[str], pairs: list[list[str]]) -> list[tuple[Path, dict[str, Any]]]:
+    """The selected notebooks, each with those of the parameters that it has."""
+    selected = [path.with_suffix(".ipynb") for path in chapters(only)]
+    declared = {path: set(papermill.inspect_notebook(path)) for path in selected}
+    given = parameters(pairs, set().union(*declared.values()))
+    own = {
+        path: {name: given[name] for name in given if name in declared[path]} for path in selected
+    }
+    return list(own.items())
+
+
 # ---- running ---------------------------------------------------------------------------------
 
 
@@ -199,14 +211,11 @@ def run(only: list[str], pairs: list[list[str]], output: Path, html: bool = True
     A chapter that fails leaves its copy in failed/ there, and the others are still run.
     Raises: BookError for the command line, or at the end when a chapter failed.
     """
-    selected = [path.with_suffix(".ipynb") for path in chapters(only)]
-    declared = {path: set(papermill.inspect_notebook(path)) for path in selected}
-    given = parameters(pairs, set().union(*declared.values()))
+    selected = asked_for(only, pairs)
     prepare_environment()
     failed = []
     with unfinished(output) as folder:
-        for number, path in enumerate(selected, 1):
-            own = {name: given[name] for name in given if name in declared[path]}
+        for number, (path, own) in enumerate(selected, 1):
             place = path.relative_to(BOOK)
             target = folder / place  # moved when whole, so a kill leaves no half-run chapter
             for copy in (target, output / place):
@@ -337,7 +346,7 @@ def main(arguments: list[str] | None = None) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a chapter or a part; may be repeated",
+        help="a chapter or a part; repeatable",
     )
     book = commands.add_parser("book", parents=[selection], help="run and render the chapters")
     book.add_argument(
@@ -349,12 +358,14 @@ def main(arguments: list[str] | None = None) -> None:
         metavar=("NAME", "VALUE"),
         help="e.g. -p seed 3",
     )
+    book.add_argument("--output", type=Path, default=OUTPUT, metavar="FOLDER", help="of the pages")
     book.add_argument(
-        "--output",
-        type=Path,
-        default=OUTPUT,
-        metavar="FOLDER",
-        help="where the executed copies and the pages go",
+        "--plan",
+        type=float,
+        nargs="?",
+        const=0.0,
+        metavar="CLIPS",
+        help="only say what it would cost, at so many of a student's clips a second; or timed",
     )
     book.add_argument("--no-html", dest="html", action="store_false", help="do not render")
     commands.add_parser("html", help="render the committed notebooks, warnings are errors")
@@ -363,7 +374,11 @@ def main(arguments: list[str] | None = None) -> None:
     commands.add_parser("sync", parents=[selection], help=".py to .ipynb, executing nothing")
     options = parser.parse_args(arguments)
     try:
-        if options.command == "book":
+        if options.command == "book" and options.plan is not None:
+            from tools import plan  # torch and all of asclib, which a run leaves to its kernels
+
+            print(plan.report(asked_for(options.only, options.pairs), options.plan))
+        elif options.command == "book":
             run(options.only, options.pairs, options.output.absolute(), options.html)
         elif options.command == "html":
             print(f"The book: {render(PROJECT, PROJECT, strict=True)}")

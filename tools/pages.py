@@ -1,9 +1,9 @@
 """A Sphinx extension, for the files under `_static` and for the page of results/.
 
-Jupyter Book puts every script and style sheet of `_static` into every page of the book:
-`_static/listen` is a page by itself, its scripts are no part of the others. And a build that finds
-no page changed delivers no style sheet: one that is new makes all pages new, which name it by its
-checksum.
+Jupyter Book puts every script and style sheet of `_static` into every page of the book, but
+`_static/listen` and `_static/explore` are pages by themselves: their files are no part of the
+others. And a build that finds no page changed delivers no style sheet: one that is new makes all
+pages new, which name it by its checksum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sphinx.environment import BuildEnvironment
 
 from tools import results
 
-APART = "listen/"
+APART = ("listen/", "explore/")
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -30,7 +30,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def leave_out(app: Sphinx, config: Config) -> None:
-    """Take the listening page's scripts and styles out of the lists for all pages."""
+    """Take scripts and styles of pages by themselves out of the lists for all pages."""
     config.html_js_files = [file for file in config.html_js_files if not _apart(file)]
     config.html_css_files = [file for file in config.html_css_files if not _apart(file)]
 

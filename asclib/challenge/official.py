@@ -7,7 +7,7 @@
 
 The scores themselves are those of `asclib.evaluation.scores`.
 
-Chapters: book/challenges/entry_2022, book/practice/tau.
+Chapters: book/challenges/entry_2022, book/challenges/entry_2023, book/practice/tau.
 """
 
 from __future__ import annotations

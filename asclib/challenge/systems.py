@@ -1,6 +1,6 @@
 """A model as it is handed in: what it answers to the clips of a folder, and what it costs.
 
-Chapters: book/challenges/entry_2022, book/practice/tau.
+Chapters: book/challenges/entry_2022, book/challenges/entry_2023, book/practice/tau.
 """
 
 from __future__ import annotations

@@ -33,10 +33,12 @@ def side_by_side(
     """Call `work(*job)` for each job, in that many single-threaded processes, or one a core.
 
     One job alone, or jobs for a GPU, are done in this process, one after the other. Inside
-    `joblib.parallel_config("dask")` the workers are the cluster's. What work makes, it leaves in
-    the store: nothing is returned. Workers are silent, and end when this process does.
+    `joblib.parallel_config("dask")` all of them go to the workers of the cluster, which may have a
+    GPU each; but of one worker alone joblib makes no use. What work makes, it leaves in the store:
+    nothing is returned. Workers are silent, and end when this process does.
     """
-    if len(jobs) <= 1 or training.device().type == "cuda":
+    here = len(jobs) <= 1 or training.device().type == "cuda"
+    if here and not _with_a_cluster():
         for job in jobs:
             work(*job)
         return
@@ -45,6 +47,11 @@ def side_by_side(
     )
     for _ in progress(calls, total=len(jobs), label=label):
         pass
+
+
+def _with_a_cluster() -> bool:
+    backend, _ = joblib.parallel.get_active_backend()
+    return type(backend).__name__ == "DaskDistributedBackend"
 
 
 _turn = threading.Lock()  # torch's random generator belongs to the process

@@ -32,7 +32,7 @@ from asclib.pretraining.methods import SelfSupervised, pretrain
 from asclib.runs.data import Data
 from asclib.runs.kept import Kept
 from asclib.runs.parallel import side_by_side
-from asclib.store import artefact, reserved, write_atomic
+from asclib.store import artefact, reserved, root, write_atomic
 from asclib.training import Training, at_most, predict, train
 
 # Raised when a training comes to other weights; tests/code_versions.json.
@@ -307,6 +307,7 @@ def build(runs: Iterable[Run], workers: int | None = None) -> None:
         in this process, as does a GPU, one run after the other.
     Inside `joblib.parallel_config("dask")` they go to the workers of a Dask cluster, which must see
     this store's folder. What is needed by none of the others that wait is trained next.
+    Raises: RuntimeError where what the workers have trained is not found from here.
     """
     if workers is not None:
         workers = checked.whole_number("workers", workers, 1)
@@ -325,6 +326,11 @@ def build(runs: Iterable[Run], workers: int | None = None) -> None:
         label = f"{len(ready)} of {len(missing)} trainings"
         side_by_side(_train, [(run,) for run in ready], label, workers)
         for run in ready:
+            if run.found() is None:
+                raise RuntimeError(
+                    f"{run} was trained and is not in {root()}: the workers need the ASCLIB_STORE, "
+                    "the processor's instructions or GPU, and the libraries of this process"
+                )
             del missing[run]
 
 

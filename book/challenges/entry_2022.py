@@ -116,7 +116,9 @@ axes[1].set_xlabel("macro accuracy (%)")
 show(fig)
 
 # %% [markdown]
-# Both measures agree which devices are hard. They do not agree on systems, and here is why.
+# A device has few clips here, and the intervals overlap; at study size
+# [the scoreboard](scoreboard.ipynb) tells devices apart. What both measures must not be expected to do is to
+# agree on systems, and here is why.
 #
 # ## What a log loss is made of
 #
@@ -145,8 +147,8 @@ ax.set(xlabel="clips, the dearest first (%)", ylabel="of the log loss (%)",
 show(fig)
 
 # %% [markdown]
-# A few clips decide the rank: those of which the network was sure, and wrong. Accuracy does not see how
-# sure it was.
+# The dearest clips are those of which the network was sure, and wrong. They pay several times their share.
+# Accuracy does not see how sure it was.
 #
 # ## One number that costs nothing
 #
@@ -189,6 +191,7 @@ for name, colour in zip(systems, (INK, ACCENT), strict=True):
         ax.plot(t, loss_at(t, said[name], truth), mark, color=colour, ms=7)
 ax.set(xscale="log", xlabel="temperature", ylabel="log loss (nats)")
 ax.set_xticks([0.5, 1, 2, 4], [0.5, 1, 2, 4])
+ax.minorticks_off()
 ax.legend()
 show(fig)
 
@@ -294,8 +297,8 @@ published.set_index("system")
 # The team was fourth.
 #
 # ## Takeaways
-# * In 2022 a system was ranked by how well it knew what it did not know. A few clips, of which it was sure
-#   and wrong, make up most of its log loss.
+# * In 2022 a system was ranked by how well it knew what it did not know. Clips of which it is sure and wrong
+#   pay several times their share of the log loss; accuracy counts them as any other.
 # * A temperature, chosen on validation clips, changes the log loss and not one answer. It costs nothing in
 #   the file.
 # * A package is refused by `check` for faults that no official validator looks for: rows that do not sum to
@@ -350,4 +353,5 @@ published.set_index("system")
 # :::
 #
 # ## What is next
-# [Four ways to fool oneself](slips.ipynb): what a number promises, and what is true.
+# A year later the same network came again, with another lesson and other rules:
+# [2023](entry_2023.ipynb).

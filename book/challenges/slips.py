@@ -280,8 +280,7 @@ show_slip("leaky split")
 # Held out by clips, the promise is higher by {glue:text}`slip_leak_promise` points. In truth the student differs by
 # {glue:text}`slip_leak_truth`, which includes zero. How much of the promise is flattery? The difference of the two,
 # {glue:text}`slip_leak_flattery`, includes zero as well. So the leak is shown to raise the promise; that it
-# raises it beyond the truth is open with five seeds. The light classifier of [the data](../task/dataset.ipynb) is
-# steadier.
+# raises it beyond the truth is open with five seeds.
 #
 # One caution. The split by location leaves some flattery too: validation has only devices that were trained
 # on, the test has others. That part is in both arms and falls out of the difference.

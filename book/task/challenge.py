@@ -554,6 +554,7 @@ except AssertionError as error:
 # | [Pruning](../compression/pruning.ipynb) | how small can it get? |
 # | [On the chip](../compression/chip.ipynb) | does it fit, ears and all? |
 # | [2022: a student that answers](../challenges/entry_2022.ipynb) | what is handed in, and what does a log loss punish? |
+# | [2023: relations first](../challenges/entry_2023.ipynb) | what changed in a year, and was it more than luck? |
 # | [Four ways to fool oneself](../challenges/slips.ipynb) | what does a slip promise, and what is true? |
 # | [Few labels](../challenges/few_labels.ipynb) | what can be learnt from clips without labels? |
 # | [The scoreboard](../challenges/scoreboard.ipynb) | how good is everything, and how sure are we? |
