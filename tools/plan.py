@@ -24,7 +24,8 @@ from asclib.complexity import complexity
 from asclib.corpus.embedded import CorpusSize
 from asclib.corpus.embedded.devices import HEADER_BYTES
 from asclib.networks import TMSIC, look
-from asclib.runs import Data, Kept, Run
+from asclib.pretraining.methods import SelfSupervised
+from asclib.runs import Data, Kept, Lesson, Run
 from asclib.runs.data import Tensors
 from asclib.training import Clips, Training
 from asclib.tuning import Search
@@ -155,12 +156,15 @@ class Ledger:
             waits = Span(max(waits.least, other.least), max(waits.most, other.most))
         for split in ("fit", "validation"):
             self._clips(run.data, split)
-        stages = run.lesson.stages if run.lesson else ()
-        if run.lesson and isinstance(run.lesson.teacher, (Run, Kept)):
+        lesson = run.lesson if isinstance(run.lesson, Lesson) else None
+        stages = lesson.stages if lesson else ()
+        if lesson and isinstance(lesson.teacher, (Run, Kept)):
             for output in {"logits", *(name for stage in stages for name in stage.outputs)}:
-                self._answers(run.lesson.teacher, run.data, output)
+                self._answers(lesson.teacher, run.data, output)
         fit, validation = (clips(run.data, split).x for split in ("fit", "validation"))
         _, macs, numbers = self._network(run, fit.shape[1:])
+        if isinstance(run.lesson, SelfSupervised):
+            macs *= 2  # each clip is seen in two views
         size = 4.0 * numbers
         own = _training(macs, len(fit), len(validation), _stage(run.plan, stages[:1]), size)
         for stage in stages[1:]:
