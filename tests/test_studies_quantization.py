@@ -67,8 +67,12 @@ def test_files_say_of_real_held_out_recordings_what_the_network_says(tmp_path, m
     floating = macro_accuracy(logits, test.labels)
     assert floating > 0.3  # chance is 0.1: agreement of networks that guess says nothing
     lite = quantization.files(experiment, net, test.x)
-    for name, share in (("dynamic range", 0.97), ("full int8, min max", 0.97)):
+    first, second = logits.topk(2).values.T
+    clear = first - second > 0.3  # logits; files of three networks changed leads below 0.15
+    assert clear.float().mean() > 0.5  # or the test would say nothing
+    for name in ("dynamic range", "full int8, min max"):
         answers, simulated = lite[name]
-        assert agreement(answers, logits) >= share
+        assert agreement(answers[clear], logits[clear]) == 1
+        assert agreement(answers, logits) >= 0.94  # the rest are ties, a processor's to break
         assert agreement(answers, simulated) >= 0.97
         assert macro_accuracy(answers, test.labels) >= floating - 0.015
