@@ -47,7 +47,7 @@ from asclib.compression import Calibration, exported
 from asclib.compression.qat import range_calibration
 from asclib.deploy import frontend, plan, products, read_model
 from asclib.deploy import write_firmware, write_listener
-from asclib.plotting import ACCENT, INK, glue, show, use_style
+from asclib.plotting import ACCENT, INK, MUTED, glue, show, use_style
 from asclib.runs import Experiment
 
 use_style()
@@ -83,25 +83,27 @@ graph = pd.DataFrame({
     "MACs": [f"{n:,}" for n in count.layers["macs"]],
     "bytes of constants": count.layers["stored"].to_numpy(),
 })
+for name in ("bytes", "stored"):
+    glue(name, found["file"][name] / 1e3)
 graph
 
 # %% [markdown]
-# Operator 0 is `conv1`. It has one input map, so the converter calls it depthwise; its normalisation is in its
-# weights. Operators 1, 4 and 7 are the other convolutions. Behind each comes its normalisation, a depthwise
-# convolution of one tap: a factor and a shift for each map. A ReLU has no operator of its own, since it only
-# clips what is written anyway.
+# The file takes {glue:text}`bytes:.0f` kB, of which {glue:text}`stored:.0f` are constants. Operator 0 is `conv1`.
+# It has one input map, so the converter calls it depthwise; its normalisation is in its weights. Operators 1, 4
+# and 7 are the other convolutions. Behind each comes its normalisation, a depthwise convolution of one tap: a
+# factor and a shift for each map. A ReLU has no operator of its own, since it only clips what is written anyway.
 #
 # ## Arithmetic without floats
 #
-# A convolution sums products of int8 in 32 bits. The sum then has to become int8 on the grid of the output:
-# it is multiplied by $s_x s_w / s_y$, the scales of input, weights and output {cite}`jacob2018quantization`. This factor is
-# no integer, and a small chip would rather not use floats. So it is written as
+# A convolution sums products of int8 in 32 bits. The sum then has to become int8 on the grid of the output: it is
+# multiplied by $s_x s_w / s_y$, the scales of input, weights and output {cite}`jacob2018quantization`. This
+# factor is no integer, and a small chip would rather not use floats. So it is written as
 #
 # $$ \frac{s_x s_w}{s_y} \approx \frac{m}{2^{31}}\, 2^{e}, \qquad 2^{30} \le m < 2^{31}, $$
 #
-# and multiplying by it takes two steps: the upper half of a product of two integers, and a shift to the right by $-e$ bits.
-# Each of them rounds, the shift away from zero where it is in doubt. Does it matter that a number is rounded twice?
-# Here are both steps, beside a single one:
+# and multiplying by it takes two steps: the upper half of a product of two integers, and a shift to the right by
+# $-e$ bits. Each of them rounds, the shift away from zero where it is in doubt. Does it matter that a number is
+# rounded twice? Here are both steps, beside a single one:
 
 # %%
 def high_product(total, multiplier):  # total * multiplier / 2^31
@@ -130,9 +132,10 @@ print(f"{len(other)} of {len(sums):,} sums round otherwise: {other[:4]}, ...")
 assert 230 in other and max(map(abs, np.subtract(once, twice))) == 1
 
 # %% [markdown]
-# It does, if seldom. From 230 follows 0.4991, which a single rounding makes 0. The first of two makes it
-# 128 / 256, just a half, and the second lifts that to 1. Who rounds once is a step of int8 away there, and the next layer
-# carries the difference on. TFLM rounds twice, so the C does as well: two programs that round alike agree in every bit.
+# It does, if seldom. From 230 follows 0.4991, which a single rounding makes 0. The first of two makes it 128 /
+# 256, just a half, and the second lifts that to 1. Who rounds once is a step of int8 away there, and the next
+# layer carries the difference on. TFLM rounds twice, so the C does as well: two programs that round alike agree
+# in every bit.
 #
 # ## C
 #
@@ -154,8 +157,9 @@ for name in ("compiler", "emulator"):
     glue(name, found["tools"][name])
 
 # %% [markdown]
-# The study's compiler was {glue:text}`compiler`, with the flags printed above. One inference is a dozen calls. Each is given addresses in one block of memory, the **arena**. All of them are known
-# before the program starts; what remains is to choose them well.
+# The study's compiler was {glue:text}`compiler`, with the flags printed above. One inference is a dozen calls.
+# Each is given addresses in one block of memory, the **arena**. All of them are known before the program starts;
+# what remains is to choose them well.
 #
 # ## One arena
 #
@@ -173,7 +177,7 @@ for b in inside:
     title, colour = ", ".join(maker[t] for t in b.tensors), INK
     ax.bar(b.born - 0.5, b.size / 1e3, b.dies - b.born + 1, b.offset / 1e3,
            align="edge", alpha=0.4, color=colour if title else ACCENT)
-    ax.text(b.born - 0.4, (b.offset + b.size) / 1e3 - 1.5,
+    ax.text(b.born - 0.4, (b.offset + b.size) / 1e3 - 1.8,
             title * (b.size > 2000), fontsize=9)
 ax.axhline(placed.arena / 1e3, color=INK, ls="--")
 ax.set_xticks(range(len(layer)), layer, rotation=60)
@@ -199,10 +203,10 @@ pd.DataFrame({
 }).sort_values("from", ignore_index=True)
 
 # %% [markdown]
-# It reads a large map and writes the largest. Its kernel sees seven mel bands, and three rows of output are made at once:
-# so nine rows of the input have to be unpacked, and the output may overrun all of the input but its last
-# bytes. What remains is the output, the unpacked rows, and those bytes. That `conv2` alone needs as
-# much says that no other order of the boxes does better.
+# It reads a large map and writes the largest. Its kernel sees seven mel bands, and three rows of output are made
+# at once: so nine rows of the input have to be unpacked, and the output may overrun all of the input but its last
+# bytes. What remains is the output, the unpacked rows, and those bytes. That `conv2` alone needs as much says
+# that no other order of the boxes does better.
 #
 # Here are four figures for this memory. The third is new:
 
@@ -225,15 +229,16 @@ assert placed.arena == placed.held[at] < conv2 < count.arena < dynamic.arena
 # asks for that keeps to the file. The C does better than the formula, since it overruns.
 #
 # **Dynamic range** keeps activations in float, four bytes each, and so takes four times the
-# second figure: twice the RAM of the chip. Overrunning would bring it down to the last one, which still leaves no room for sound,
-# spectrum or stack. TFLM refuses these files anyway. Dynamic range is for phones.
+# second figure: twice the RAM of the chip. Overrunning would bring it down to the last one, which still leaves no
+# room for sound, spectrum or stack. TFLM refuses these files anyway. Dynamic range is for phones.
 #
 # ## All in
 #
-# A network that fits is not a system that fits. Samples have to be held while the network is busy: half a
-# second of them at 48 kHz, in 16 bits. The front end holds a frame of 2,048 samples at 8 kHz, its spectrum, which is transformed in
-# place, and the last inputs of its filters. The study compiled the whole program for the chip, and read from the table of
-# symbols what each part takes. It did so with both front ends, which are told apart further down.
+# A network that fits is not a system that fits. Samples have to be held while the network is busy: half a second
+# of them at 48 kHz, in 16 bits. The front end holds a frame of 2,048 samples at 8 kHz, its spectrum, which is
+# transformed in place, and the last inputs of its filters. The study compiled the whole program for the chip, and
+# read from the table of symbols what each part takes. It did so with both front ends, which are told apart
+# further down.
 
 # %% mystnb={"figure": {"name": "fig-all-in", "caption": "Study: RAM and flash of the whole program at 48 kHz, part by part, with the cheap and the exact front end. Dashed: what the chip has."}, "image": {"alt": "Bars for each part. In RAM the samples take 47 KiB, the arena 34, a frame and its spectrum 8 each, the rest little; all take about 100 of 128. In flash the layers take 62, tables 17 or 24, all 83 or 90 of 256."}}
 programs = {row["front_end"]: row for row in found["programs"]
@@ -278,9 +283,10 @@ glue("conv2_share", 100 * counted["conv2"] / sum(counted.values()))
 #
 # ## Instructions
 #
-# Nobody has put this program on a board. The study ran it on an emulator, `qemu-system-arm` ({glue:text}`emulator`), as
-# machine `mps2-an386`, a board of Arm's with a Cortex-M4. With `-icount shift=0` its clock goes on by a nanosecond
-# for each instruction, and the chip's own timer reads it, in steps of 40. So instructions are counted, and the same ones each time.
+# Nobody has put this program on a board. The study ran it on an emulator, `qemu-system-arm`
+# ({glue:text}`emulator`), as machine `mps2-an386`, a board of Arm's with a Cortex-M4. With `-icount shift=0` its
+# clock goes on by a nanosecond for each instruction, and the chip's own timer reads it, in steps of 40. So
+# instructions are counted, and the same ones each time.
 #
 # They are no cycles. The emulator knows no pipeline, no load or division that takes longer than an addition, and no
 # flash that keeps the processor waiting. It shows where the work is, and not how long it takes.
@@ -312,13 +318,14 @@ show(fig)
 # {glue:text}`exact_share:.0f` % of what the network takes; the cheap one
 # {glue:text}`cheap_front:.1f` million, {glue:text}`cheap_share:.0f` %. No rule of the challenge counts them.
 #
-# How well are the products done? One instruction of the chip multiplies two pairs of 16-bit numbers and adds
-# both products to a sum {cite}`lai2018cmsis`. So a product costs half an instruction; loading numbers and unpacking them from eight
-# bits comes on top.
+# How well are the products done? One instruction of the chip multiplies two pairs of 16-bit numbers and adds both
+# products to a sum {cite}`lai2018cmsis`. So a product costs half an instruction; loading numbers and unpacking
+# them from eight bits comes on top.
 #
-# A MAC that is counted need not be done. Taps that lie beside the picture, on its left and right, count as MACs, and the C leaves them out; with
-# frames as few as two and kernels five wide, they are many. Above and below it does multiply zeros. `conv1` even does more than its MACs, since it fills
-# up what it copies. `products` follows the loops, and a test lets the C itself count. So there are two rates:
+# A MAC that is counted need not be done. Taps that lie beside the picture, on its left and right, count as MACs,
+# and the C leaves them out; with frames as few as two and kernels five wide, they are many. Above and below it
+# does multiply zeros. `conv1` even does more than its MACs, since it fills up what it copies. `products` follows
+# the loops, and a test lets the C itself count. So there are two rates:
 
 # %%
 live = [products(operator) for operator in model.operators]
@@ -334,19 +341,20 @@ glue("one_tap", float(rates["a MAC"]["norm2"]))
 rates
 
 # %% [markdown]
-# The four convolutions do {glue:text}`done:.0f` % of their MACs. A product takes {glue:text}`per_product:.2f` instructions, and
-# nearly the same number in `conv2`, `conv3` and `conv4`. Divided by the MACs it would be {glue:text}`per_mac:.2f`, and `conv4` would
-# seem twice as well done as `conv2`. It is not, it only skips more.
+# The four convolutions do {glue:text}`done:.0f` % of their MACs. A product takes {glue:text}`per_product:.2f`
+# instructions, and nearly the same number in `conv2`, `conv3` and `conv4`. Divided by the MACs it would be
+# {glue:text}`per_mac:.2f`, and `conv4` would seem twice as well done as `conv2`. It is not, it only skips more.
 #
 # A normalisation needs {glue:text}`one_tap:.0f`, since each of its products is also rounded, clipped and stored.
 # Its MACs are so few that it does not matter. But a count of MACs knows nothing of it.
 #
 # ## Large kernels or separable ones?
 #
-# [The complexity chapter](complexity.ipynb) found that a depthwise-separable layer does the work of `conv2`
-# with a twelfth of the MACs. Is the chip twelve times faster? The study built TMSIC with its second to fourth
-# convolution made separable, and counted again, with the C's depthwise kernel. It is not trained: instructions do not ask what the weights
-# are. *Filters* are the depthwise half, a kernel for each map; *mixes* are the 1 × 1 convolution behind it.
+# [The complexity chapter](complexity.ipynb) found that a depthwise-separable layer does the work of `conv2` with
+# a twelfth of the MACs. Is the chip twelve times faster? The study built TMSIC with its second to fourth
+# convolution made separable, and counted again, with the C's depthwise kernel. It is not trained: instructions do
+# not ask what the weights are. *Filters* are the depthwise half, a kernel for each map; *mixes* are the 1 × 1
+# convolution behind it.
 
 # %%
 split = pd.DataFrame(found["separable"]).set_index("layer")
@@ -371,17 +379,19 @@ table
 # better left whole: separable it has {glue:text}`conv4_macs:.0f` times fewer MACs, and takes more
 # instructions than before.
 #
-# The reason is how the numbers lie. A whole kernel reads maps side by side, and two products are one
-# instruction. A depthwise kernel looks at one map, whose numbers are scattered, one product at a time, and asks of each tap whether it lies in the picture: it needs
-# {glue:text}`filters_rate:.0f` instructions a product in our engine. A mix takes {glue:text}`mixes_rate:.1f`, as its sums are short and each is rounded. A library that rearranges maps beforehand
-# does better, and then separable layers pay. MACs of different kinds of layers are different currencies, and
-# the engine sets the rate of exchange.
+# The reason is how the numbers lie. A whole kernel reads maps side by side, and two products are one instruction.
+# A depthwise kernel looks at one map, whose numbers are scattered, one product at a time, and asks of each tap
+# whether it lies in the picture: it needs {glue:text}`filters_rate:.0f` instructions a product in our engine. A
+# mix takes {glue:text}`mixes_rate:.1f`, as its sums are short and each is rounded. A library that rearranges maps
+# beforehand does better, and then separable layers pay. MACs of different kinds of layers are different
+# currencies, and the engine sets the rate of exchange.
 #
 # ## Two pairs of ears
 #
-# The front end brings 48,000 samples a second down to 8,000, and the low-pass before that is most of its work. Python
-# leaves it to soxr. Two filters in C do the same in steps. The **exact** ones have the response of soxr, and
-# [LogMel](../input/features.ipynb)'s numbers to a thousandth of a neper at 48 kHz and two at 44.1, in bands less than 60 dB below the loudest. The
+# The front end brings 48,000 samples a second down to 8,000, and the low-pass before that is most of its work.
+# Python leaves it to soxr. Two filters in C do the same in steps. The **exact** ones have the response of soxr,
+# and [LogMel](../input/features.ipynb)'s numbers to a thousandth of a neper at 48 kHz and two at 44.1, in bands
+# less than 60 dB below the loudest. The
 # **cheap** ones have half the multiplications. What do they leave out?
 
 # %% mystnb={"figure": {"name": "fig-response", "caption": "The gain from 48 to 8 kHz: around the edge at 4 kHz, with soxr's own, and for all that comes in. What is left of tones above 4 kHz folds onto the band below."}, "image": {"alt": "Two panels of decibels over kilohertz. In the upper one three curves fall together from 3.7 kHz; past 3.9 the cheap filter stops falling near -50 dB. In the lower one it has bumps up to -62 dB at 12 and 20 kHz, where the exact one is below -100."}}
@@ -417,10 +427,11 @@ pd.DataFrame({
 })
 
 # %% [markdown]
-# Up to 3.7 kHz the cheap filters are within {glue:text}`cheap_off:.1f` dB of soxr. They fall off with it, but they do not
-# fall as deep. A tone just above 4 kHz comes back just below it at {glue:text}`cheap_edge:.0f` dB, and one
-# above 8 kHz at {glue:text}`cheap_fold:.0f` dB at the most; of the exact ones nothing louder than
-# {glue:text}`exact_edge:.0f` dB is left. Soft sounds of a scene lie above that, unless something high and loud covers them.
+# Up to 3.7 kHz the cheap filters are within {glue:text}`cheap_off:.1f` dB of soxr. They fall off with it, but
+# they do not fall as deep. A tone just above 4 kHz comes back just below it at {glue:text}`cheap_edge:.0f` dB,
+# and one above 8 kHz at {glue:text}`cheap_fold:.0f` dB at the most; of the exact ones nothing louder than
+# {glue:text}`exact_edge:.0f` dB is left. That matters where something above 4 kHz is some fifty decibels louder
+# than all below it.
 #
 # At 44.1 kHz the ratio of the rates is no whole number. The first filter then needs taps of its own for each of
 # 160 phases, and the tables in flash grow. A device that may choose its rate samples at 48 kHz.
@@ -462,22 +473,25 @@ differ = fresh["clips"] - fresh["same_scene"]
 glue("fresh_most", float(100 * differ["cheap"] / fresh["clips"]["cheap"]))
 
 # %% [markdown]
-# With the exact front end the whole path names {glue:text}`exact_same_scene:.1f` % of
-# {glue:text}`exact_clips` clips as Python does (those of one corpus were heard at two rates, and count twice). All the others are near ties: Python's own first scene is at most two
-# steps of int8 ahead of the program's. Nearly always LiteRT's roundings decide those, and not the ears: with the same
-# network behind them, LogMel and the exact front end agree on {glue:text}`exact_same_scene_by_front_end:.2f` %.
+# With the exact front end the whole path names {glue:text}`exact_same_scene:.1f` % of {glue:text}`exact_clips`
+# clips as Python does (those of one corpus were heard at two rates, and count twice). All the others are near
+# ties: Python's own first scene is at most two steps of int8 ahead of the program's. Nearly always LiteRT's
+# roundings decide those, and not the ears: with the same network behind them, LogMel and the exact front end
+# agree on {glue:text}`exact_same_scene_by_front_end:.2f` %.
 #
 # The cheap front end agrees with Python on {glue:text}`cheap_same_scene:.1f` %, and its other clips are near ties
-# as well. What does it cost in scenes? Its taps were chosen on the embedded corpus, so what counts is another rendering, of
-# {glue:text}`fresh_clips` clips. There {glue:text}`fresh_right` are named rightly, and {glue:text}`fresh_python_right` by Python. So no
-# cost was found; and as so few clips are named otherwise, it cannot be more than {glue:text}`fresh_most:.1f` points on these.
+# as well. What does it cost in scenes? Its taps were chosen on the embedded corpus, so what counts is another
+# rendering, of {glue:text}`fresh_clips` clips. There {glue:text}`fresh_right` are named rightly, and
+# {glue:text}`fresh_python_right` by Python. So no cost was found; and as so few clips are named otherwise, it
+# cannot be more than {glue:text}`fresh_most:.1f` points on these.
 #
 # ## How long, and how much energy?
 #
 # An emulator knows neither. What can be done without a board is to look at boards of others. MLPerf Tiny
-# {cite}`banbury2021mlperf` publishes what a small ResNet takes on many of them. These are four of its measurements: three by
-# STMicroelectronics with its own library, X-CUBE-AI {cite}`mlcommons2024tiny`, and an older one with
-# microTVM and CMSIS-NN {cite}`mlcommons2022tiny`. If time and energy grow with the MACs, the student takes as many times that as it has more MACs.
+# {cite}`banbury2021mlperf` publishes what a small ResNet takes on many of them. These are four of its
+# measurements: three by STMicroelectronics with its own library, X-CUBE-AI {cite}`mlcommons2024tiny`, and an
+# older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`. If time and energy grow with the MACs, the
+# student takes as many times that as it has more MACs.
 
 
 # %%
@@ -497,16 +511,18 @@ for unit in ("s", "mJ"):
 boards.drop(columns=["s", "mJ"])
 
 # %% [markdown]
-# The last two columns are **estimates**, and no more than their two digits are meant. The student has {glue:text}`ratio:.1f` times the
-# MACs of that ResNet, so on a Cortex-M4 at 120 MHz, the core and the clock of our chip, a clip would take from
-# {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s and from {glue:text}`mj_low:.0f` to {glue:text}`mj_high:.0f` mJ.
+# The last two columns are **estimates**, and no more than their two digits are meant. The student has
+# {glue:text}`ratio:.1f` times the MACs of that ResNet, so on a Cortex-M4 at 120 MHz, the core and the clock of
+# our chip, a clip would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s and from
+# {glue:text}`mj_low:.0f` to {glue:text}`mj_high:.0f` mJ.
 #
-# Between the two times lies software: the same board at the same clock, with two libraries. An engine that nobody has put on a
-# board, such as ours, cannot be placed between them. Nor does this hold the front end. But our count gives a
-# floor, since a Cortex-M4 does one instruction a cycle at the most.
+# Between the two times lies software: the same board at the same clock, with two libraries. An engine that nobody
+# has put on a board, such as ours, cannot be placed between them. Nor does this hold the front end. But our count
+# gives a floor, since a Cortex-M4 does one instruction a cycle at the most.
 #
-# From sound to answer it then takes this long. A second of sound has to be whole first. The front end works as it comes, and has the last
-# frame left to do. Then the network runs, and meanwhile new samples wait, 96 kB for each second:
+# From sound to answer it then takes this long. A second of sound has to be whole first. The front end works as it
+# comes, and has the last frame left to do. Then the network runs, and meanwhile new samples wait, 96 kB for each
+# second:
 
 # %%
 CLOCK = 120e6
@@ -538,9 +554,11 @@ glue("filled", rest + wait["sound that waits (kB)"]["as microTVM"] / 1.024)
 
 # %% [markdown]
 # So an answer comes {glue:text}`answer_floor:.1f` s after its second began at the earliest, and
-# {glue:text}`answer_low:.1f` to {glue:text}`answer_high:.1f` s by the estimates. Our buffer holds {glue:text}`buffer:.0f` kB. That suffices at the fast end,
-# where {glue:text}`waits_low:.0f` kB wait, and not at the slow end, where it would be {glue:text}`waits_high:.0f` kB: with them the program
-# takes {glue:text}`filled:.0f` KiB, all that the chip has. The front end counts at its floor in all rows, so the last column is a floor as well; at the slow end little is left of the second.
+# {glue:text}`answer_low:.1f` to {glue:text}`answer_high:.1f` s by the estimates. Our buffer holds
+# {glue:text}`buffer:.0f` kB. That suffices at the fast end, where {glue:text}`waits_low:.0f` kB wait, and not at
+# the slow end, where it would be {glue:text}`waits_high:.0f` kB: with them the program takes
+# {glue:text}`filled:.0f` KiB, all that the chip has. The front end counts at its floor in all rows, so the last
+# column is a floor as well; at the slow end little is left of the second.
 #
 # ## Takeaways
 # * The student runs on an emulated Cortex-M4, ears and all, in {glue:text}`cheap_ram:.0f` KiB of RAM and
@@ -562,8 +580,8 @@ glue("filled", rest + wait["sound that waits (kB)"]["as microTVM"] / 1.024)
 #
 # :::{dropdown} Solution
 # Times grow by 120 / 80 = 1.5. The faster estimate becomes about half a second, and the front end has to run in
-# that time as well: too late, unless more samples are held. The slower one is far over a second, so no buffer helps: the chip
-# falls behind with every clip.
+# that time as well: too late, unless more samples are held. The slower one is far over a second, so no buffer
+# helps: the chip falls behind with every clip.
 # :::
 #
 # **2.** Twice as many filters in every layer: does the arena still fit, with all the rest? Use the figures above.
