@@ -170,15 +170,15 @@ for name in ("compiler", "emulator"):
 # %% mystnb={"figure": {"name": "fig-arena", "caption": "The arena while the operators run, from left to right. A box is an activation, named after the operators that write it; orange boxes are rows of its input that a convolution has unpacked to 16 bits. Dashed: the size of the arena."}, "image": {"alt": "Boxes over twelve operators. During conv2 those of conv1 and conv2 overlap and, with a small orange one below, reach the dashed line at 35 kB. From conv4 on the boxes are small."}}
 placed = plan(model)
 layer = [row["layer"] for row in found["layers"]]
-maker = {o.output.number: n for n, o in zip(layer, model.operators)}
+maker = {operator.output.number: name for name, operator
+         in zip(layer, model.operators, strict=True)}
 inside = [b for b in placed.buffers if b.offset >= 0]
-fig, ax = plt.subplots(figsize=(6, 3.8))
+fig, ax = plt.subplots(figsize=(5.8, 3.8))
 for b in inside:
     title, colour = ", ".join(maker[t] for t in b.tensors), INK
     ax.bar(b.born - 0.5, b.size / 1e3, b.dies - b.born + 1, b.offset / 1e3,
            align="edge", alpha=0.4, color=colour if title else ACCENT)
-    ax.text(b.born - 0.4, (b.offset + b.size) / 1e3 - 1.8,
-            title * (b.size > 2000), fontsize=9)
+    ax.text(b.born - 0.45, b.offset / 1e3 + 0.5, title * (b.size > 2000))
 ax.axhline(placed.arena / 1e3, color=INK, ls="--")
 ax.set_xticks(range(len(layer)), layer, rotation=60)
 ax.set(xlabel="operator", ylabel="place (kB)")
@@ -208,7 +208,7 @@ pd.DataFrame({
 # bytes. What remains is the output, the unpacked rows, and those bytes. That `conv2` alone needs as much says
 # that no other order of the boxes does better.
 #
-# Here are four figures for this memory. The third is new:
+# Here are five figures for this memory. The third is new:
 
 # %%
 dynamic = complexity_of_file(exported(net, "dynamic_range"))
@@ -244,13 +244,13 @@ assert placed.arena == placed.held[at] < conv2 < count.arena < dynamic.arena
 programs = {row["front_end"]: row for row in found["programs"]
             if row["rate"] == 48_000}
 fig, axes = plt.subplots(
-    2, 1, figsize=(6, 6), gridspec_kw={"height_ratios": (9, 4)})
+    2, 1, figsize=(5.8, 6.4), gridspec_kw={"height_ratios": (9, 4)})
 for ax, kind, most in zip(axes, ("ram", "flash"), (128, 256), strict=True):
     parts = pd.DataFrame({n: programs[n][kind] for n in ("cheap", "exact")})
     (parts[::-1] / 1024).plot.barh(
         ax=ax, color=[INK, ACCENT], width=0.8, legend=kind == "ram")
     for bars in ax.containers:
-        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
+        ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
     ax.axvline(most, color=INK, ls="--")
     ax.set_xlabel(f"{kind.replace('ram', 'RAM')} (KiB)")
 axes[0].legend(title="front end", reverse=True)
@@ -299,7 +299,7 @@ for name, row in programs.items():
     spent = row["instructions"]["front end"]
     bars.loc[f"front end, {name}"] = spent, tables
 colours = [INK] * len(layers) + [ACCENT] * len(programs)
-fig, axes = plt.subplots(1, 2, figsize=(6, 3.6), sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(5.8, 3.8), sharey=True)
 axes[0].barh(bars.index, bars["instructions"] / 1e6, color=colours)
 axes[1].barh(bars.index, bars["flash"] / 1024, color=colours)
 axes[0].invert_yaxis()
@@ -325,20 +325,21 @@ show(fig)
 # A MAC that is counted need not be done. Taps that lie beside the picture, on its left and right, count as MACs,
 # and the C leaves them out; with frames as few as two and kernels five wide, they are many. Above and below it
 # does multiply zeros. `conv1` even does more than its MACs, since it fills up what it copies. `products` follows
-# the loops, and a test lets the C itself count. So there are two rates:
+# the loops, and a test lets the C itself count. So there are two rates, instructions for a MAC and for a product. The
+# other columns are in thousands:
 
 # %%
 live = [products(operator) for operator in model.operators]
 assert layers["products"].tolist() == live
 large = layers[layers["macs"] > 500_000]
 rates = layers.loc[layers["macs"] > 0, ["macs", "products", "instructions"]]
-rates["a MAC"] = (rates["instructions"] / rates["macs"]).round(2)
-rates["a product"] = (rates["instructions"] / rates["products"]).round(2)
+each = {f"for a {name}": (rates["instructions"] / rates[unit]).round(2)
+        for name, unit in (("MAC", "macs"), ("product", "products"))}
 for name, unit in (("per_mac", "macs"), ("per_product", "products")):
     glue(name, large["instructions"].sum() / large[unit].sum())
 glue("done", 100 * large["products"].sum() / large["macs"].sum())
-glue("one_tap", float(rates["a MAC"]["norm2"]))
-rates
+glue("one_tap", float(each["for a MAC"]["norm2"]))
+(rates / 1e3).map("{:,.0f}".format).assign(**each)
 
 # %% [markdown]
 # The four convolutions do {glue:text}`done:.0f` % of their MACs. A product takes {glue:text}`per_product:.2f`
@@ -367,11 +368,12 @@ for name in ("conv2", "conv3", "conv4"):
     for unit in ("macs", "instructions"):
         glue(f"{name}_{unit}", float(rows[name, "whole"][unit] / both[unit]))
 table = pd.DataFrame(rows).T.astype(int)
-table["a product"] = (table["instructions"] / table["products"]).round(1)
+each = (table["instructions"] / table["products"]).round(1)
 filters, mixes = (table.xs(n, level=1).sum() for n in ("filters", "mixes"))
 for name, row in (("filters", filters), ("mixes", mixes)):
     glue(f"{name}_rate", float(row["instructions"] / row["products"]))
-table
+table = (table / 1e3).map("{:,.0f}".format)
+table.assign(**{"for a product": each})
 
 # %% [markdown]
 # It is not. For `conv2`, {glue:text}`conv2_macs:.0f` times fewer MACs are
@@ -400,7 +402,7 @@ gain = {name: frontend.response(48_000, low_pass, hertz) for name, low_pass
         in (("exact", frontend.EXACT), ("cheap", frontend.CHEAP))}
 level = {name: 20 * np.log10(g + 1e-9) for name, g in gain.items()}
 soxr = 20 * np.log10(frontend.soxr_response(48_000) + 1e-9)
-fig, axes = plt.subplots(2, 1, figsize=(6, 4.8), sharey=True)
+fig, axes = plt.subplots(2, 1, figsize=(5.5, 4.8), sharey=True)
 for ax, (low, high) in zip(axes, ((3_500, 4_300), (0, 24_000)), strict=True):
     for name, colour in (("exact", INK), ("cheap", ACCENT)):
         ax.plot(hertz / 1e3, level[name], color=colour, label=name)
@@ -412,11 +414,11 @@ axes[1].set_xlabel("kHz, of what the microphone hears")
 show(fig)
 
 # %%
+off = np.abs(level["cheap"][hertz <= 3_700] - soxr[:3_701:5]).max()
+glue("cheap_off", round(float(off), 1))
 for name, curve in level.items():
-    inside = np.abs(curve[hertz <= 3_700] - soxr[:3_701:5]).max()
-    glue(f"{name}_off", float(inside))
-    glue(f"{name}_edge", float(curve[hertz > 4_000].max()))
-    glue(f"{name}_fold", float(curve[hertz > 8_000].max()))
+    for what, above in (("edge", 4_000), ("fold", 8_000)):
+        glue(f"{name}_{what}", round(float(curve[hertz > above].max()), 1))
 assert level["exact"][hertz > 4_000].max() < -100
 table = pd.DataFrame(found["programs"]).set_index(["front_end", "rate"])
 pd.DataFrame({
@@ -456,7 +458,8 @@ counts = ["same_scene", "near_ties", "same_scene_by_front_end"]
 labels = ["as Python (%)", "near ties (%)", "front end alone (%)"]
 shares = heard[counts].div(heard["clips"], axis=0) * 100
 shares.columns = labels
-pd.concat([heard.iloc[:, :4], shares.round(1)], axis=1)
+shown = pd.concat([heard.iloc[:, :4], shares.round(1)], axis=1)
+shown.set_index("front_end")
 
 # %%
 parts = heard.groupby("front_end")[[*counts, "clips"]].sum()
@@ -507,11 +510,11 @@ boards = pd.DataFrame(  # of MLPerf Tiny's logs: seconds, mJ an inference
     columns=["board", "Cortex", "MHz", "library", "s", "mJ"])
 estimate = boards.assign(s=boards["s"] * ratio, mJ=boards["mJ"] * ratio)
 for unit in ("s", "mJ"):
-    boards[f"student, about ({unit})"] = estimate[unit].map("{:.2g}".format)
-boards.drop(columns=["s", "mJ"])
+    boards[f"about ({unit})"] = estimate[unit].map("{:.2g}".format)
+boards.drop(columns=["s", "mJ"]).set_index("board")
 
 # %% [markdown]
-# The last two columns are **estimates**, and no more than their two digits are meant. The student has
+# The last two columns are **estimates** for the student, and no more than their two digits are meant. It has
 # {glue:text}`ratio:.1f` times the MACs of that ResNet, so on a Cortex-M4 at 120 MHz, the core and the clock of
 # our chip, a clip would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s and from
 # {glue:text}`mj_low:.0f` to {glue:text}`mj_high:.0f` mJ.
