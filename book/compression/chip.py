@@ -372,8 +372,7 @@ each = (table["instructions"] / table["products"]).round(1)
 filters, mixes = (table.xs(n, level=1).sum() for n in ("filters", "mixes"))
 for name, row in (("filters", filters), ("mixes", mixes)):
     glue(f"{name}_rate", float(row["instructions"] / row["products"]))
-table = (table / 1e3).map("{:,.0f}".format)
-table.assign(**{"for a product": each})
+(table / 1e3).map("{:,.0f}".format).assign(**{"for a product": each})
 
 # %% [markdown]
 # It is not. For `conv2`, {glue:text}`conv2_macs:.0f` times fewer MACs are
@@ -394,7 +393,7 @@ table.assign(**{"for a product": each})
 # Python leaves it to soxr. Two filters in C do the same in steps. The **exact** ones have the response of soxr,
 # and [LogMel](../input/features.ipynb)'s numbers to a thousandth of a neper at 48 kHz and two at 44.1, in bands
 # less than 60 dB below the loudest. The
-# **cheap** ones have half the multiplications. What do they leave out?
+# **cheap** ones have half the multiplications. What do they let through?
 
 # %% mystnb={"figure": {"name": "fig-response", "caption": "The gain from 48 to 8 kHz: around the edge at 4 kHz, with soxr's own, and for all that comes in. What is left of tones above 4 kHz folds onto the band below."}, "image": {"alt": "Two panels of decibels over kilohertz. In the upper one three curves fall together from 3.7 kHz; past 3.9 the cheap filter stops falling near -50 dB. In the lower one it has bumps up to -62 dB at 12 and 20 kHz, where the exact one is below -100."}}
 hertz = np.arange(0, 24_000, 5.0)
@@ -429,7 +428,7 @@ pd.DataFrame({
 })
 
 # %% [markdown]
-# Up to 3.7 kHz the cheap filters are within {glue:text}`cheap_off:.1f` dB of soxr. They fall off with it, but
+# The table says what the filters cost. Up to 3.7 kHz the cheap ones are within {glue:text}`cheap_off:.1f` dB of soxr. They fall off with it, but
 # they do not fall as deep. A tone just above 4 kHz comes back just below it at {glue:text}`cheap_edge:.0f` dB,
 # and one above 8 kHz at {glue:text}`cheap_fold:.0f` dB at the most; of the exact ones nothing louder than
 # {glue:text}`exact_edge:.0f` dB is left. That matters where something above 4 kHz is some fifty decibels louder
