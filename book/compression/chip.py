@@ -428,8 +428,9 @@ pd.DataFrame({
 })
 
 # %% [markdown]
-# The table says what the filters cost. Up to 3.7 kHz the cheap ones are within {glue:text}`cheap_off:.1f` dB of soxr. They fall off with it, but
-# they do not fall as deep. A tone just above 4 kHz comes back just below it at {glue:text}`cheap_edge:.0f` dB,
+# The table says what the filters cost. Up to 3.7 kHz the cheap ones are
+# within {glue:text}`cheap_off:.1f` dB of
+# soxr. They fall off with it, but they do not fall as deep. A tone just above 4 kHz comes back just below it at {glue:text}`cheap_edge:.0f` dB,
 # and one above 8 kHz at {glue:text}`cheap_fold:.0f` dB at the most; of the exact ones nothing louder than
 # {glue:text}`exact_edge:.0f` dB is left. That matters where something above 4 kHz is some fifty decibels louder
 # than all below it.
@@ -570,8 +571,8 @@ glue("filled", rest + wait["sound that waits (kB)"]["as microTVM"] / 1.024)
 # * The convolutions do {glue:text}`done:.0f` % of their MACs, at {glue:text}`per_product:.2f` instructions a product; separable filters take
 #   {glue:text}`filters_rate:.0f` in our engine, which has no fast kernel for them. For
 #   `conv2`, {glue:text}`conv2_macs:.0f` times fewer MACs are {glue:text}`conv2_instructions:.1f` times fewer instructions, and for the last convolution more of them.
-# * Even the cheap front end costs {glue:text}`cheap_share:.0f` % of the network's instructions, and no rule counts it. What it lets through
-#   from above 4 kHz cost no scene on a fresh rendering.
+# * Even the cheap front end costs {glue:text}`cheap_share:.0f` % of the network's instructions, and no rule counts it. It lets
+#   more through from above 4 kHz; on a fresh rendering that was not found to cost scenes.
 # * All logits equal TFLM's, since the C rounds twice as TFLM does. Scenes differ from Python's on a PC only where two are nearly tied.
 # * At 120 MHz a clip would take about {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s and {glue:text}`mj_low:.0f` to
 #   {glue:text}`mj_high:.0f` mJ: estimates, from another network on others' boards.
