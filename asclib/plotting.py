@@ -21,7 +21,6 @@ from numpy.typing import ArrayLike
 from asclib.challenge.task import DEVICES, SCENES
 from asclib.evaluation.comparison import POINTS, Results
 from asclib.evaluation.embedding import planes, purities
-from asclib.evaluation.ranking import Ranking, groups
 from asclib.extras import needs
 
 with needs("book"):
@@ -158,35 +157,6 @@ def study_gains(*techniques: str) -> pd.DataFrame:
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=8)
     show(figure)
     return gains
-
-
-def critical_difference(ax: Axes, ranking: Ranking) -> None:
-    """A critical-difference diagram (Demšar 2006): mean ranks, best on top, and who is level.
-
-    Each system is a dot at its mean rank. A vertical bar to the right joins systems of which none
-    is a critical difference apart from another; the bar on top is that difference.
-    """
-    names, ranks = list(ranking.ranks.index), ranking.ranks.to_numpy()
-    rows = np.arange(len(names))
-    ax.plot(ranks, rows, "o", color=INK, ms=5)
-    ax.hlines(rows, 1, ranks, color=INK, lw=0.5, alpha=0.4)
-    right = ranks.max()
-    for number, group in enumerate(groups(ranking)):
-        members = [names.index(name) for name in group]
-        place = right + (0.04 * (number + 1)) * (right - 1)
-        ax.plot([place, place], [members[0] - 0.2, members[-1] + 0.2], color=ACCENT, lw=2)
-    ax.errorbar(
-        1 + ranking.critical_difference / 2,
-        -1,
-        xerr=ranking.critical_difference / 2,
-        color=ACCENT,
-        capsize=3,
-        lw=1.5,
-    )
-    ax.text(1 + ranking.critical_difference, -1, "  critical difference", va="center", fontsize=8)
-    ax.set_yticks(rows, names)
-    ax.set_ylim(len(names) - 0.5, -1.7)
-    ax.set_xlabel("mean rank (1 is best)")
 
 
 def confusion(ax: Axes, matrix: np.ndarray, title: str = "") -> None:

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from asclib.challenge import SCENES
-from asclib.evaluation import Results, holm, over_seeds, paired, score
+from asclib.evaluation import Results, paired, score
 from asclib.evaluation.comparison import condensed, restored
 
 SEEDS = {"student": 5, "response": 5, "rrs": 3, "ofd": 2}
@@ -73,42 +72,18 @@ def test_systems_are_set_against_the_base_on_common_seeds(made):
     expected = paired(ours, base, clips)
     for key in ("accuracy", "accuracy_low", "accuracy_high", "seeds_low", "seeds_high"):
         assert table.loc["response", key] == pytest.approx(expected[key])
-    scores = [[score(p, clips).overall.accuracy for p in one] for one in (ours, base)]
-    assert table.loc["response", "p_value"] == pytest.approx(stats.ttest_rel(*scores).pvalue)
-    np.testing.assert_allclose(table["p_holm"], holm(table["p_value"]))
-    assert table.loc["response", "effect"] > 1
-
-
-@pytest.mark.parametrize("score", ["accuracy", "log_loss", "calibration_error"])
-def test_any_score_is_tested_over_seeds(made, score):
-    results, _, _ = made
-    runs = results.runs.pivot(index="seed", columns="system", values=score)
-    difference = (runs["response"] - runs["student"]).to_numpy()
-    row = results.tests("student", score).loc["response"]
-    assert row["difference"] == pytest.approx(difference.mean())
-    assert (row["seeds_low"], row["seeds_high"]) == pytest.approx(over_seeds(difference.tolist()))
-    assert row["p_value"] == pytest.approx(stats.ttest_1samp(difference, 0).pvalue)
 
 
 def test_a_base_of_few_seeds_is_refused_by_name(made):
     with pytest.raises(ValueError, match="no system shares three seeds with ofd"):
-        made[0].tests("ofd")
+        made[0].against("ofd")
 
 
-def test_a_correction_is_for_the_rivals_that_were_named(made):
+def test_only_rivals_that_were_named_are_set_against_the_base(made):
     results, _, _ = made
     both, one = results.against("student"), results.against("student", rivals=["rrs"])
     assert list(one.index) == ["rrs"]
-    assert one.loc["rrs", "p_holm"] == one.loc["rrs", "p_value"] == both.loc["rrs", "p_value"]
-
-
-def test_losses_are_those_of_whole_recordings(made):
-    results, answers, clips = made
-    losses = results.losses(["student", "response"])
-    assert losses.shape == (30, 2)
-    truth = [SCENES.index(scene) for scene in clips["scene"]]
-    first = [-np.log(answers["response", s][np.arange(4), truth[:4]]).mean() for s in range(5)]
-    assert losses.loc[clips["recording"][0], "response"] == pytest.approx(np.mean(first), rel=2e-3)
+    pd.testing.assert_series_equal(one.loc["rrs"], both.loc["rrs"])
 
 
 @given(st.integers(0, 10_000), st.floats(0.1, 8))

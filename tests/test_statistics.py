@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from asclib.evaluation.control import against, dunnett_quantile, holm, mixed
+from asclib.evaluation.control import against, dunnett_quantile, mixed
 from asclib.evaluation.power import Noise, power, seeds_needed
 from asclib.evaluation.resampling import crossed_bootstrap, location_weights
 from asclib.evaluation.statistics import Verdict, difference, gap, score, verdict
@@ -453,12 +453,6 @@ def test_of_two_systems_the_interval_is_that_of_the_difference() -> None:
     assert found.standard_error == pytest.approx(alone.standard_error, rel=0.15)
     c = (found.high - found.low) / 2 / found.standard_error
     assert c == pytest.approx(stats.t.ppf(0.975, found.degrees_of_freedom), abs=1e-3)
-
-
-def test_holm() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    with pytest.raises(ValueError, match="1.5"):
-        holm([0.2, 1.5])
 
 
 # ------------------------------------------------------------------- power

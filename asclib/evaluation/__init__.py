@@ -1,13 +1,6 @@
-"""Evaluation: scores with their uncertainty, ranks and embeddings."""
+"""Evaluation: scores with their uncertainty, comparisons and embeddings."""
 
 from asclib.evaluation.comparison import Results
-from asclib.evaluation.control import holm
-from asclib.evaluation.ranking import (
-    Ranking,
-    groups,
-    paired_test,
-    rank,
-)
 from asclib.evaluation.scores import (
     Calibration,
     Comparison,
@@ -27,19 +20,14 @@ __all__ = [
     "Calibration",
     "Comparison",
     "Evaluation",
-    "Ranking",
     "Results",
     "Score",
     "calibration",
     "compare",
     "device_gap",
     "evaluate",
-    "groups",
-    "holm",
     "over_seeds",
     "paired",
-    "paired_test",
-    "rank",
     "score",
     "verdict",
 ]

@@ -11,22 +11,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from asclib.challenge.task import SCENES
-from asclib.evaluation.control import holm
-from asclib.evaluation.ranking import paired_test
-from asclib.evaluation.scores import over_seeds, paired
+from asclib.evaluation.scores import paired
 from asclib.store import PROJECT
 
 CLIPS = ("scene", "device", "recording")  # what scores ask of a test clip
 ANSWER = ("guess", "confidence", "log_true")  # what `condensed` keeps of a run
 POINTS = ("accuracy", "accuracy_low", "accuracy_high", "seeds_low", "seeds_high")  # of a difference
-Scored = Literal["accuracy", "log_loss", "unseen_accuracy", "calibration_error"]
-SCORES: tuple[Scored, ...] = get_args(Scored)
+SCORES = ("accuracy", "log_loss", "unseen_accuracy", "calibration_error")
 
 
 def condensed(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
@@ -98,21 +94,16 @@ class Results:
         means.insert(2, "accuracy_sd", groups["accuracy"].std())
         return means
 
-    def tests(
-        self,
-        base: str,
-        score: Scored = "accuracy",
-        times: int = 1,
-        rivals: Sequence[str] | None = None,
+    def against(
+        self, base: str, times: int = 1, rivals: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """Other systems minus one base in one score, paired over the seeds both were trained with.
+        """Other systems minus one base in macro accuracy, paired over the seeds both have.
 
-        Args: base, times: a system of at least three seeds; score, one of SCORES; rivals, those
-            with the same times to set against the base, all that there are unless named.
-        Returns: by system, those with fewer than three common seeds left out: the number of seeds;
-            the mean `difference` with its 95 % interval over seeds (`seeds_low`, `_high`);
-            `p_value` over seeds, and `p_holm`, corrected for the number of rivals; and the
-            `effect` in standard deviations over seeds.
+        Args: base, times: a system of at least three seeds; rivals, those with the same times to
+            set against the base, all that there are unless named.
+        Returns: by system, those with fewer than three common seeds left out: the number of
+            `seeds`, and POINTS: the mean difference with its 95 % interval over locations and
+            seeds, and that over seeds alone.
         Raises: ValueError when no rival has three seeds in common with the base.
         """
         if rivals is None:
@@ -120,62 +111,14 @@ class Results:
             rivals = others.unique().tolist()
         rows = {}
         for name in rivals:
-            seeds = self._common(name, base, times)
-            if len(seeds) < 3:
-                continue
-            ours, theirs = (
-                self._rows(one, times).set_index("seed")[score].loc[seeds].to_numpy(float)
-                for one in (name, base)
-            )
-            low, high = over_seeds((ours - theirs).tolist())
-            rows[name] = {
-                "seeds": len(seeds),
-                "seeds_low": low,
-                "seeds_high": high,
-                **paired_test(ours, theirs),
-            }
+            seeds = sorted({*self.seeds(name, times)} & {*self.seeds(base, times)})
+            if len(seeds) >= 3:
+                ours, theirs = (self.probabilities(one, seeds, times) for one in (name, base))
+                found = paired(ours, theirs, self.clips)
+                rows[name] = {"seeds": len(seeds), **{key: found[key] for key in POINTS}}
         if not rows:
             raise ValueError(f"no system shares three seeds with {base} (epochs times {times})")
-        table = pd.DataFrame.from_dict(rows, orient="index")
-        table["p_holm"] = holm(table["p_value"].tolist())
-        return table
-
-    def against(
-        self, base: str, times: int = 1, rivals: Sequence[str] | None = None
-    ) -> pd.DataFrame:
-        """`tests` of macro accuracy, with the 95 % interval over locations and seeds beside it.
-
-        Returns: what `tests` does, the difference as `accuracy` and its interval over locations and
-            seeds as `accuracy_low` and `accuracy_high`.
-        """
-        table = self.tests(base, "accuracy", times, rivals)
-        for name in table.index:
-            seeds = self._common(name, base, times)
-            ours, theirs = (self.probabilities(one, seeds, times) for one in (name, base))
-            found = paired(ours, theirs, self.clips)
-            for key in ("accuracy", "accuracy_low", "accuracy_high"):
-                table.loc[name, key] = found[key]
-        return table[["seeds", *POINTS, "p_value", "p_holm", "effect"]]
-
-    def losses(self, names: Sequence[str], times: int = 1) -> pd.DataFrame:
-        """The log loss of each test recording and system, a mean over its clips and the seeds.
-
-        The blocks of `ranking.rank`: recordings are independent draws, clips of one are not.
-        """
-        columns = {
-            name: -np.mean(
-                [
-                    self.arrays["log_true"][row].astype(float)
-                    for row in self._rows(name, times).index
-                ],
-                axis=0,
-            )
-            for name in names
-        }
-        return pd.DataFrame(columns).groupby(self.clips["recording"].to_numpy()).mean()
+        return pd.DataFrame.from_dict(rows, orient="index")
 
     def _rows(self, name: str, times: int) -> pd.DataFrame:
         return self.runs[(self.runs["system"] == name) & (self.runs["times"] == times)]
-
-    def _common(self, name: str, base: str, times: int) -> list[int]:
-        return sorted({*self.seeds(name, times)} & {*self.seeds(base, times)})

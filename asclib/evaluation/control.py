@@ -26,10 +26,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.optimize import brentq
-from statsmodels.stats.multitest import multipletests
 
 from asclib.evaluation.statistics import LEVEL, POINT, Difference
 from asclib.evaluation.systems import Clips, Measure, System, linear
@@ -178,14 +176,6 @@ def dunnett_quantile(
     longest = ((v @ root.T) ** 2).max(1) / (v**2).sum(1)
     law = stats.f(k, df) if np.isfinite(df) else stats.chi2(k, scale=1 / k)
     return float(brentq(lambda c: law.cdf(c**2 / (k * longest)).mean() - level, 0.1, 1000))
-
-
-def holm(p_values: ArrayLike) -> np.ndarray:
-    """p values corrected for their number (Holm 1979). Raises: ValueError outside [0, 1]."""
-    p = np.asarray(p_values, float)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"p values lie in [0, 1], not {p[~((p >= 0) & (p <= 1))][0]}")
-    return multipletests(p, method="holm")[1] if p.size else p
 
 
 def _location_covariance(added: list[np.ndarray], strata: np.ndarray) -> np.ndarray:

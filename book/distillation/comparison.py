@@ -10,25 +10,24 @@
 # # All techniques, compared
 #
 # ## What you will learn
-# * what a fair comparison of techniques holds equal, and what that costs;
-# * how to give each technique a weight of its own without looking at the test;
-# * paired tests over seeds, corrected for their number, and what an effect size adds;
-# * how to rank many systems, and which blocks such a ranking may be drawn over;
-# * whether RRS is better, or only longer, and which of its parts does the work.
+# * whether a teacher helps this student, and whether RRS is more than longer training: what twenty trainings of each can say,
+#   and what they cannot;
+# * how to plan a comparison before the first run of it: what is held equal, which difference decides, what it can see;
+# * how far luck alone carries one training from the next, and whether pairing takes the luck out;
+# * how a first comparison of twenty techniques went wrong, though nobody had cheated.
 #
 # **Prerequisites**: the chapters from [the teacher's answers](response.ipynb) to
 # [assistants](assistants.ipynb).
 #
-# **Data in**: `results/weights.json`, `results/comparison.json` and what every run said of every test clip,
-# `results/comparison.npz`; the same of recorded sound, `results/weights_real.json` and `results/comparison_real.json`;
-# `results/recipe.json` and `results/candidates.json` of what comes next. For the last section the corpus and three
-# students of this run.
+# **Data in**: `results/fair.json`, `results/fair/tuning.json`, `results/candidates.json` and `results/recipe.json` of the
+# second comparison; `results/comparison.json`, `results/comparison_real.json` and `results/scoreboard.json` of the first. For
+# the last section the corpus and three students of this run.
 #
 # **Data out**: nothing; the tables are made from those files, and you can make others.
 #
 # **In the library**: `asclib.distillation.techniques`, `asclib.evaluation.comparison`,
-# `asclib.evaluation.control`, `asclib.evaluation.power`, `asclib.evaluation.ranking`,
-# `asclib.evaluation.resampling`, `asclib.evaluation.statistics`, `asclib.evaluation.systems`.
+# `asclib.evaluation.control`, `asclib.evaluation.power`, `asclib.evaluation.resampling`,
+# `asclib.evaluation.statistics`, `asclib.evaluation.systems`.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -36,6 +35,7 @@ data_root = None
 seed = 0
 
 # %%
+import json
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -44,459 +44,303 @@ import pandas as pd
 from scipy import stats
 
 from asclib import plotting, store
-from asclib.distillation import TECHNIQUES
-from asclib.evaluation import Results, groups, over_seeds, score
-from asclib.evaluation import rank, verdict
+from asclib.evaluation import Results
 from asclib.evaluation.comparison import POINTS
 from asclib.evaluation.power import Noise, power
 from asclib.plotting import glue
-from asclib.runs.experiment import SMOOTHING
 
 plotting.use_style()
-results = Results()
+study = store.results("fair")
+teacher, decided = next(iter(study["decision"].items()))
+pairs = pd.DataFrame(decided["pairs"])
+length = int(pairs["epochs"].max())
+ARMS = {"labels": "labels", "labels_response": "labels, response",
+        "response_response": "response, response", "rrs": "RRS"}
+runs = pd.DataFrame(study["runs"]).query("epochs == @length")
+runs = runs[runs["arm"].isin(ARMS)]
 
 # %% [markdown]
-# ## What is held equal
+# ## One training says little
 #
-# Ten papers say that ten techniques are the best. Each compared its own, tuned, with others' as found. So the rules
-# come first:
-#
-# * **One teacher for all.** Students of one seed learn from the same teacher and the same clips.
-# * **Equal epochs.** A technique of two stages has half the epochs in each. Where everyone got twice the
-#   epochs, the table says `times 2`, and plain response distillation got them too.
-# * **A weight of its own for each**, found with the same number of trials, on validation clips.
-# * **Two controls**: the student alone, and the student with smoothed labels. If soft targets were all that
-#   helps, smoothing would help as much as a teacher.
-# * **Seeds in pairs.** Seed 2 of one technique starts with the weights that seed 2 of another starts with.
-#
-# What could not be made equal is time: the assistants had to be trained before they could teach.
-#
-# Figures are on the embedded corpus, which is synthetic; one section near the end has recorded sound. The committed
-# figures of the techniques with a relational loss (`relational`, RRS in either order, `joint`) and of `contrastive` were
-# made before these two losses were repaired, with logits that were not centred and a critic without its constant, and
-# will be run again.
+# Two students, trained the same way, from the same teacher. One had responses to learn from, and then responses again. The
+# other had relations first, and then responses: RRS. Which scores higher? Here is every training of four such lessons, each
+# a dot, each heard at the same 550 places.
 
-# %%
-made = results.settings["profile"]
-print(f"clips: {made['corpus']['train']:,} to learn from or validate on, "
-      f"{len(results.clips):,} to test")
-teachers = 100 * results.runs.groupby("teacher")["teacher_accuracy"].first()
-print(f"epochs: {made['stage']['epochs']}; teachers:",
-      " and ".join(f"{one:.1f} %" for one in teachers))
-hours = results.runs["wall_seconds"].sum() / 3600
-print(f"{len(results.runs)} trained students, {hours:.1f} hours of one core")
-results.runs.groupby("times")["seed"].nunique().rename("seeds").to_frame().T
-
-# %% [markdown]
-# ## A weight for each
-#
-# Every technique weighs its loss against the labels, and every loss has a unit of its own. So each was trained with
-# its weight as in the chapters before, with a sixteenth and a quarter of it, and with four times as much: four trials,
-# one seed, half the epochs. The best validation accuracy decides. That is a coarse search. It is the same for all.
-
-# %%
-search = pd.DataFrame(store.results("weights")["rows"])
-chosen = store.results("weights")["factors"]
-grid = 100 * search.pivot(index="system", columns="factor",
-                          values="validation_accuracy")
-grid = grid.loc[grid.max(axis=1).sort_values(ascending=False).index]
-
-# %% mystnb={"figure": {"name": "fig-weights", "caption": "Validation accuracy of each technique with a sixteenth, a quarter, once and four times its weight; filled, the one that was taken. Embedded corpus, study size, one seed, half the epochs."}, "image": {"alt": "Rows of four marks, one row for each technique, with one mark of each row filled."}}
-rows = np.arange(len(grid))
-figure, ax = plt.subplots(figsize=(6.5, 5.2))
-for factor, mark in zip(grid, ("s", "v", "o", "^"), strict=True):
-    ax.plot(grid[factor], rows, mark, color=plotting.INK, mfc="none", ls="",
-            label=f"times {factor:g}")
-    taken = np.array([chosen[name] == factor for name in grid.index])
-    ax.plot(grid[factor][taken], rows[taken], mark, color=plotting.ACCENT)
-ax.set_yticks(rows, [name.replace("_", " ") for name in grid.index])
-ax.set(xlabel="validation accuracy (%)", ylim=(len(grid) - 0.5, -0.5))
-ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, fontsize=8)
+# %% mystnb={"figure": {"name": "fig-comparison-runs", "caption": "Every training of the four lessons that decide: a dot is one student, a bar the mean of its lesson. The four columns of dots are the four teachers; where nobody teaches they are seeds of their own. Embedded corpus, study size, five renderings."}, "image": {"alt": "Four groups of dots side by side that overlap almost wholly, each with a short horizontal bar at its mean."}}
+figure, ax = plt.subplots(figsize=(6.5, 3.6))
+for place, arm in enumerate(ARMS):
+    own = runs[runs["arm"] == arm]
+    ax.plot(place + 0.15 * (own["teacher"] - 1.5), 100 * own["accuracy"],
+            "o", color=plotting.INK, alpha=0.7, ms=4)
+    ax.plot([place - 0.35, place + 0.35], [100 * own["accuracy"].mean()] * 2,
+            color=plotting.ACCENT)
+ax.set_xticks(range(len(ARMS)), list(ARMS.values()))
+ax.set(ylabel="macro accuracy (%)", xlim=(-0.6, len(ARMS) - 0.4))
 plotting.show(figure)
 
 # %%
-spread = grid.max(axis=1) - grid.min(axis=1)
-glue("widest", spread.idxmax().replace("_", " "))
-glue("widest_points", float(spread.max()))
-glue("narrow", int((spread < 2).sum()))
-glue("searched", len(spread))
-taken = pd.Series(chosen)[grid.index]
-glue("lighter", int((taken < 1).sum()))
-glue("smallest", int((taken == min(grid)).sum()))
-glue("largest", int((taken == max(grid)).sum()))
-spread.describe()[["min", "50%", "max"]].round(1).rename("points").to_frame().T
+scores = {arm: 100 * runs[runs["arm"] == arm].set_index(
+    ["seed", "teacher"])["accuracy"].sort_index() for arm in ARMS}
+rrs, twice = scores["rrs"], scores["response_response"]
+each = rrs.to_numpy()[:, None] - twice.to_numpy()
+glue("runs_each", min(len(one) for one in scores.values()))
+glue("run_pairs", each.size)
+glue("rrs_ahead", float(100 * (each > 0).mean()))
+glue("rrs_most", float(each.max()))
+glue("rrs_least", float(each.min()))
+glue("epochs", length)
+print(f"{each.size} pairs of one RRS student and one of response twice:",
+      f"{each.min():+.1f} to {each.max():+.1f} points")
 
 # %% [markdown]
-# The weight matters most for {glue:text}`widest`: {glue:text}`widest_points:.1f` points between its best and its worst.
-# For {glue:text}`narrow` of {glue:text}`searched` the four lie within two points, which is about what another seed does.
-# There the search has told us little, and chance has chosen.
+# Take one student of each. RRS is ahead in {glue:text}`rrs_ahead:.0f` % of all such pairs, by up to
+# {glue:text}`rrs_most:.1f` points, or behind by up to {glue:text}`rrs_least:.1f`. A paper with one training of each could
+# have reported any of these differences, in good faith. So the question has to be put to many trainings, and everything else
+# has to be settled before the first of them is scored.
 #
-# {glue:text}`lighter` of them took less than the weight of the chapters before, which is too heavy here for most.
-# {glue:text}`smallest` took a sixteenth, the smallest that was tried, and {glue:text}`largest` the largest: for those a better
-# weight may lie outside the four. Half the epochs may also favour labels, which teach faster. A finer search would cost
-# as many trainings again for every weight.
+# ## The design, written down before it was run
 #
-# ## The table
+# *Question.* The same student, the same epochs, the same augmentation: do its scores rise when a teacher takes part, and are
+# they higher when relations come before responses?
 #
-# Macro accuracy with its standard deviation over seeds, log loss, accuracy on the three devices that training lacks, and
-# expected calibration error (ECE): all on the test split.
+# *Four lessons decide.* Labels alone. Response, then response again, with a fresh start of the learning rate in between:
+# the control for what RRS does in two phases. Labels, then response: the control for what comes first. And RRS. All have
+# {glue:text}`epochs` epochs in all.
+#
+# *One primary difference*: RRS minus response twice, in macro accuracy, after 48 epochs. All else explores. As long as
+# runs of 48 epochs are missing, those of 24 stand in for them here, and the text says so.
+#
+# *The augmentation* is everybody's, chosen on validation clips, as heard and through three devices invented for it.
+# {glue:text}`recipe` was taken: {glue:text}`recipe_gain:+.1f` points over none.
+#
+# *The teacher* is the mean of four students. It had to beat a student of as many epochs, on validation clips, and did, by
+# {glue:text}`mean_gain:+.1f` points ({glue:text}`mean_low:.1f` to {glue:text}`mean_high:.1f`; *{glue:text}`mean_verdict`*).
+# Four such teachers have been trained. Every seed of a student learns from each.
+#
+# *The settings* of every lesson had eight trials, those of labels included, on seeds that no run of the comparison has.
+#
+# *The test* is five renderings of the corpus with 550 places. A sixth is kept shut until the end, and heard once.
+#
+# *The rule* is one interval over places, seeds and teachers. *Yes* where it excludes zero; *no* where all of it lies within a
+# point of zero; else *open*.
 
 # %%
-table = results.table().round(9).sort_index()  # of equals the first by name
-table = table.sort_values("accuracy", ascending=False, kind="stable")
-table = table[["@" not in system for system, _ in table.index]]  # for later
-percent = ["accuracy", "accuracy_sd", "unseen_accuracy", "calibration_error"]
-table[percent] *= 100
-digits = {"log_loss": 3} | dict.fromkeys(percent, 1)
-short = {"accuracy_sd": "sd", "unseen_accuracy": "unseen", "log_loss": "loss",
-         "calibration_error": "ECE"}
-table.round(digits).rename(columns=short)
+recipe = store.results("recipe")
+tried = pd.DataFrame(recipe["runs"]).groupby("recipe").mean()
+gain = 100 * (tried.loc[recipe["chosen"]] - tried.loc["none"])
+glue("recipe", recipe["chosen"])
+glue("recipe_gain",
+     float(gain[["own_accuracy", "invented_accuracy"]].mean()))
+mean, = (one for one in store.results("candidates")["gains"]
+         if (one["candidate"], one["heard"]) == ("mean", "all"))
+for name, unit in {"gain": 100, "low": 100, "high": 100}.items():
+    glue(f"mean_{name}", unit * mean[name])
+glue("mean_verdict", mean["verdict"])
+tuning = json.loads(
+    (store.PROJECT / "results" / "fair" / "tuning.json").read_text())
+trials = pd.DataFrame(tuning["runs"])
+trials = trials[trials["arm"].isin(ARMS)]
+best = 100 * trials.groupby("arm")["score"].agg(["min", "max"])
+pd.DataFrame({"taken": {ARMS[a]: str(tuning["chosen"][a]) for a in ARMS}}
+             ).join(best.rename(index=ARMS).round(1))
 
 # %% [markdown]
-# A table sorted by its means invites one to read the order. How much of that order would other seeds repeat?
+# `min` and `max` are the worst and the best of the eight trials in validation accuracy, each of half the epochs; `factor`
+# multiplies the weight of the teacher's loss, and `second_rate` the learning rate of the second phase. The trials of one
+# lesson lie up to {glue:text}`tuned_apart:.1f` points apart. Whoever tunes one lesson and takes the others as they were
+# published can show whatever he likes.
 #
-# ## Against the student alone
+# ## What it can see
 #
-# Each technique minus the student, seed by seed. Two intervals answer two questions: would other places and other trainings say the same,
-# and would other trainings? The second can be the wider one: it has as few degrees of
-# freedom as there are seeds, and the first has those of all places as well. The $p$ value is that of the paired $t$ test over seeds. As many techniques as there are here
-# have as many chances to look good by luck. So it is corrected by Holm's procedure {cite}`holm1979simple`: the smallest $p$
-# is multiplied by the number of tests, the next by one less, and so on.
-#
-# The *effect* is the mean difference in its own standard deviations over seeds, with Hedges' correction for few of them.
-# An effect of 1 says: the usual gain is as large as gains differ from seed to seed.
+# Before the first run two trainings of one lesson were taken to differ by two points, for earlier ones had. Now it can be
+# measured. How much do runs of one lesson scatter, and what is left of it in a difference of two that share the seed and the
+# teacher?
 
 # %%
-def shown(table):
-    """Differences in points, their intervals in words, and the test."""
-    ends = {"places and seeds": "accuracy", "seeds alone": "seeds"}
-    return pd.DataFrame({
-        "points": table["accuracy"].round(1),
-        **{name: [f"{low:.1f} to {high:.1f}" for low, high in zip(
-            table[f"{kind}_low"], table[f"{kind}_high"], strict=True)]
-           for name, kind in ends.items()},
-        "p": table["p_value"].round(3), "Holm": table["p_holm"].round(3),
-        "effect": table["effect"].round(1)})
+glue("tuned_apart", float((best["max"] - best["min"]).max()))
+spread = np.sqrt(np.mean([one.var() for one in scores.values()]))
+apart = np.sqrt(np.mean([
+    (scores[one] - scores[other]).var() for one, other in (
+        ("rrs", "response_response"), ("labels_response", "rrs"),
+        ("labels_response", "response_response"))]))
+glue("spread", float(spread))
+glue("independent", float(np.sqrt(2) * spread))
+glue("paired", float(apart))
+places = 550
+chances = {}
+for name, one_run in {"as planned": 0.02, "as measured": spread / 100}.items():
+    noise = replace(Noise.of_one_run(one_run, 0.006 * (110 / places) ** 0.5),
+                    locations=places - 10)
+    chances[name] = [round(100 * power(noise, 5, 4, point / 100))
+                     for point in (0.3, 1, 2, 3)]
+glue("sees_third", chances["as measured"][0])
+glue("sees_one", chances["as measured"][1])
+glue("sees_two", chances["as measured"][2])
+columns = [f"{point:g} points" for point in (0.3, 1, 2, 3)]
+pd.DataFrame(chances, index=columns).T
 
+# %% [markdown]
+# Runs of one lesson have a standard deviation of {glue:text}`spread:.1f` points. Two independent ones would differ by
+# {glue:text}`independent:.1f`, and pairs that share the seed and the teacher differ by {glue:text}`paired:.1f`. So pairing
+# takes out little or nothing: the same first weights do not lead to like students once the lessons differ. What helps is
+# more trainings.
+#
+# The table is the chance, in per cent, that 4 teachers × 5 seeds see a difference of that size. With the noise as measured, a
+# point is seen with {glue:text}`sees_one` % and two points with {glue:text}`sees_two` %. The 0.3 points between the published
+# systems of 2022 and 2023 are out of reach, with {glue:text}`sees_third` %: more places would be needed, not only more seeds.
+#
+# ## What was found
 
 # %%
-names = list(table.xs(1, level="times").index)
-rivals = [name for name in names if name != "student"]
-alone = results.against("student", rivals=rivals)
-points = list(POINTS)
-alone[points] *= 100
+table = runs.groupby("arm")[["accuracy", "unseen_accuracy", "log_loss"]]
+table = table.mean().loc[list(ARMS)].rename(index=ARMS)
+table["runs"] = runs["arm"].value_counts().rename(index=ARMS)
+taught_by = pd.DataFrame(study["teachers"][teacher]).T
+table.loc["the teachers"] = taught_by[list(table)[:3]].astype(float).mean()
+table.loc["the teachers", "runs"] = len(taught_by)
+for column in ("accuracy", "unseen_accuracy"):
+    table[column] = (100 * table[column]).round(1)
+glue("teachers", float(table.at["the teachers", "accuracy"]))
+glue("labels", float(table.at["labels", "accuracy"]))
+table.round({"log_loss": 3, "runs": 0}).astype({"runs": int})
+
+# %% mystnb={"figure": {"name": "fig-comparison-differences", "caption": "Differences of the lessons with 95 % intervals over places, seeds and teachers. Left: macro accuracy, the band is one point to either side of zero. Right: log loss, where lower is better. Embedded corpus, study size."}, "image": {"alt": "Two panels of six rows with a dot and an interval each; on the left most cross zero, on the right three lie well below it."}}
+named = pairs[pairs["epochs"] == length].assign(name=[
+    f"{ARMS[row.system]} − {ARMS[row.base]}"
+    for row in pairs[pairs["epochs"] == length].itertuples()])
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
+for ax, measure, unit in zip(
+        axes, ("accuracy", "log_loss"), (100, 1), strict=True):
+    rows = named[named["measure"] == measure]
+    plotting.intervals(ax, rows["name"], unit * rows["difference"],
+                       unit * rows["low"], unit * rows["high"])
+    ax.axvline(0, color=plotting.MUTED)
+axes[0].axvspan(-1, 1, color=plotting.MUTED, alpha=0.2)
+axes[0].set_xlabel("accuracy (points)")
+axes[1].set_xlabel("log loss (nats)")
+plotting.show(figure)
+
+# %%
+SAYS = {"yes": "is there", "no": "is less than a point either way",
+        "open": "is open: neither seen, nor shown to be small"}
+for row in named.itertuples():
+    unit = 100 if row.measure == "accuracy" else 1
+    key = f"{row.system}_{row.base}_{row.measure}"
+    for end in ("difference", "low", "high"):
+        glue(f"{key}_{end}", float(unit * getattr(row, end)))
+    glue(f"{key}_says", SAYS[row.verdict])
+glue("seeds", int(named["seeds"].min()))
+glue("heard_teachers", int(named["teachers"].min()))
+points = named[named["measure"] == "accuracy"].set_index("name")
+scaled = (100 * points[["difference", "low", "high"]]).round(1)
+scaled.join(points[["verdict", "seeds", "teachers"]])
+
+# %% [markdown]
+# **Is RRS more than longer training?** RRS minus response twice is
+# {glue:text}`rrs_response_response_accuracy_difference:+.1f` points, from
+# {glue:text}`rrs_response_response_accuracy_low:+.1f` to {glue:text}`rrs_response_response_accuracy_high:+.1f`, with
+# {glue:text}`seeds` seeds of each of {glue:text}`heard_teachers` teachers and {glue:text}`epochs` epochs. An effect
+# {glue:text}`rrs_response_response_accuracy_says`.
+#
+# **Does what comes first matter at all?** Labels in place of relations, before the same phase of response, differ from RRS by
+# {glue:text}`rrs_labels_response_accuracy_difference:+.1f` points ({glue:text}`rrs_labels_response_accuracy_low:+.1f` to
+# {glue:text}`rrs_labels_response_accuracy_high:+.1f`). That a first phase of relations beats one of labels
+# {glue:text}`rrs_labels_response_accuracy_says`.
+#
+# **Does a teacher help?** In accuracy, response twice minus labels is
+# {glue:text}`response_response_labels_accuracy_difference:+.1f` points
+# ({glue:text}`response_response_labels_accuracy_low:+.1f` to {glue:text}`response_response_labels_accuracy_high:+.1f`), and
+# RRS minus labels {glue:text}`rrs_labels_accuracy_difference:+.1f` ({glue:text}`rrs_labels_accuracy_low:+.1f` to
+# {glue:text}`rrs_labels_accuracy_high:+.1f`). A gain or loss of response twice
+# {glue:text}`response_response_labels_accuracy_says`; one of RRS {glue:text}`rrs_labels_accuracy_says`. And this though the
+# teachers score {glue:text}`teachers:.1f` %, the students on labels {glue:text}`labels:.1f`. A better teacher alone does not
+# make a better student: Beyer and others {cite}`beyer2022knowledge` found that such a student needs many more epochs than a
+# labelled one before it comes close, for it has to match a function and not ten names. Phases of
+# twelve epochs are short.
+#
+# In **log loss** a teacher does help: response twice minus labels is
+# {glue:text}`response_response_labels_log_loss_difference:+.2f` nats
+# ({glue:text}`response_response_labels_log_loss_low:+.2f` to {glue:text}`response_response_labels_log_loss_high:+.2f`), and
+# the effect {glue:text}`response_response_labels_log_loss_says`. A taught student names no more scenes rightly, and knows
+# better how sure to be. In 2022 it was log loss by which the challenge ranked.
+#
+# Twenty runs of each lesson are planned; {glue:text}`runs_each` of each are there. The
+# <a href="../../_static/explore/index.html?book">explorer</a> sets any two lessons side by side, on all devices or on those
+# that training lacks. What these figures say of the 0.3 points between two challenge years is told in
+# [2023](../challenges/entry_2023.ipynb).
+#
+# ## A first comparison, and what it held unequal
+#
+# This is the second comparison. The first had twenty techniques, three seeds, two teachers, weights tuned alike, and a
+# correction for many tests. Each technique minus the student alone:
+
+# %% mystnb={"figure": {"name": "fig-against-student", "caption": "The first comparison: each technique minus the student alone, with 95 % intervals over locations and seeds. Embedded corpus of then, study size, one rendering. The star marks the control that nobody taught and who had the teacher's epochs and augmentation."}, "image": {"alt": "A row for each technique with a dot and an interval around a vertical line at zero, most of them on the right of it."}}
+first = Results()
+rivals = [name for name, times in first.table().index  # "@": other weights
+          if times == 1 and name != "student" and "@" not in name]
+alone = 100 * first.against("student", rivals=rivals)[list(POINTS)]
+board = pd.DataFrame(store.results("scoreboard")["runs"])
+effort = 100 * board.groupby("system")["accuracy"].mean()
+control = float(effort["student_control"] - effort["student"])
 alone["accuracy"] = alone["accuracy"].round(9)  # of equals the first by name
 alone = alone.sort_index().sort_values(
     "accuracy", ascending=False, kind="stable")
-shown(alone)
-
-# %% mystnb={"figure": {"name": "fig-against-student", "caption": "Each technique minus the student alone, in points of macro accuracy, with 95 % intervals over locations and seeds (upper of each pair) and over seeds alone (lower, cut at the frame). Embedded corpus, study size."}, "image": {"alt": "A row for each technique with two dots and two horizontal intervals around a vertical line at zero."}}
-def drawn(table, reach):
-    figure, ax = plt.subplots(figsize=(6.5, 6))
-    names = [name.replace("_", " ") for name in table.index]
-    plotting.differences(
-        ax, names, table, "technique minus student (points)",
-        ("over locations and seeds", "over seeds alone"))
-    ax.set_xlim(-reach, reach)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=8)
-    plotting.show(figure)
-
-
-drawn(alone, 12)
-
-# %%
-clear = alone.query("p_holm < 0.05")
-found = {"better": clear.index[clear["accuracy"] > 0],
-         "worse": clear.index[clear["accuracy"] < 0]}
-for key, systems in found.items():
-    said = ", ".join(systems).replace("_", " ") or "none"
-    glue(key, said)
-    print(f"{key} than the student, corrected: {said}")
-for name in ("rrs", "response", "student_smoothed"):
-    for key in points:
-        glue(f"{name}_{key}", float(alone.at[name, key]))
-glue("seeds_each", int(alone["seeds"].min()))
-smoothing = SMOOTHING * chosen["student_smoothed"]
-glue("smoothing", smoothing)
-glue("tests", len(alone))
-
-# %% [markdown]
-# After correction for {glue:text}`tests` tests, better than the student alone: {glue:text}`better`. Worse: {glue:text}`worse`.
-#
-# For RRS the difference is {glue:text}`rrs_accuracy:+.1f` points, over locations and seeds from {glue:text}`rrs_accuracy_low:+.1f`
-# to {glue:text}`rrs_accuracy_high:+.1f` and over seeds from {glue:text}`rrs_seeds_low:+.1f` to
-# {glue:text}`rrs_seeds_high:+.1f`. For response distillation it is {glue:text}`response_accuracy:+.1f`.
-#
-# And without any teacher, for labels smoothed by {glue:text}`smoothing:.1f`: {glue:text}`student_smoothed_accuracy:+.1f`
-# points, over seeds from {glue:text}`student_smoothed_seeds_low:+.1f` to {glue:text}`student_smoothed_seeds_high:+.1f`. What
-# a teacher is worth is what it gains on top of that:
-
-# %%
-others = [name for name in rivals if name != "student_smoothed"]
-smoothed = results.against("student_smoothed", rivals=others)
-smoothed[points] *= 100
-loss = results.tests("student_smoothed", "log_loss", rivals=others)
-glue("loss_below", int((loss["difference"] < 0).sum()))
-glue("loss_clear", int((loss["p_holm"] < 0.05).sum()))
-glue("others", len(others))
-above = smoothed.query("p_holm < 0.05 and accuracy > 0")
-glue("over_smoothed", ", ".join(above.index).replace("_", " ") or "none")
-best = smoothed["accuracy"].idxmax()
-glue("best_smoothed", best.replace("_", " "))
-for key in points:
-    glue(f"best_{key}", float(smoothed.at[best, key]))
-shown(smoothed.sort_values("accuracy", ascending=False).head(5))
-
-# %% [markdown]
-# Furthest above smoothed labels is {glue:text}`best_smoothed`, by {glue:text}`best_accuracy:+.1f` points (locations and seeds
-# {glue:text}`best_accuracy_low:+.1f` to {glue:text}`best_accuracy_high:+.1f`, seeds alone {glue:text}`best_seeds_low:+.1f` to
-# {glue:text}`best_seeds_high:+.1f`). It is the best of many, and so it flatters itself. Shown to be better, after
-# correction: {glue:text}`over_smoothed`. In log loss it is otherwise: of {glue:text}`others` techniques {glue:text}`loss_below`
-# lie below smoothed labels, and for {glue:text}`loss_clear` the corrected $p$ is below 0.05. The search asked for accuracy alone and took a heavy
-# smoothing. It makes a student that is seldom sure, as the calibration error in the table says.
-#
-# With three seeds a $t$ interval reaches $4.3/\sqrt3 \approx 2.5$ standard deviations to each side, with five
-# $2.8/\sqrt5 \approx 1.2$. "Not shown" is therefore the usual verdict on a technique with few seeds
-# (here at least {glue:text}`seeds_each`), and does not say "no effect". Nor is every small $p$ a large effect: three seeds
-# that happen to agree make a narrow interval, since the spread of three numbers is itself a rough guess.
-#
-# ### Not only accuracy
-#
-# A student may be no better at naming scenes and yet know better how sure to be. The same differences in four scores; a
-# star where the corrected $p$ is below 0.05. Lower is better for the loss and for the calibration error.
-
-# %%
-units = {"accuracy": 100, "unseen_accuracy": 100, "calibration_error": 100,
-         "log_loss": 1}
-starred = {}
-for what, unit in units.items():
-    tests = results.tests("student", what, rivals=rivals).loc[alone.index]
-    starred[what] = [
-        f"{unit * one.difference:+.{2 if unit == 1 else 1}f}"
-        + "*" * (one.p_holm < 0.05) for one in tests.itertuples()]
-    glue(f"stars_{what}", int((tests["p_holm"] < 0.05).sum()))
-    glue(f"uncorrected_{what}", int((tests["p_value"] < 0.05).sum()))
-pd.DataFrame(starred, alone.index).rename(columns=short)
-
-# %% [markdown]
-# Stars: {glue:text}`stars_accuracy` for accuracy, {glue:text}`stars_unseen_accuracy` for accuracy on unseen devices,
-# {glue:text}`stars_calibration_error` for calibration, {glue:text}`stars_log_loss` for the loss. Without correction it would
-# be {glue:text}`uncorrected_accuracy`, {glue:text}`uncorrected_unseen_accuracy`, {glue:text}`uncorrected_calibration_error`
-# and {glue:text}`uncorrected_log_loss`; of {glue:text}`tests` tests of nothing, one is expected.
-#
-# ## RRS, taken apart
-#
-# RRS is a relational phase and then a response phase. What if the phases change places, if one stands alone, if both losses
-# are taught at once, or if both compare softmax outputs, as published? Each variant minus RRS, at equal epochs, each with
-# its own weight. The correction is for these five tests.
-
-# %%
-parts = {"rrs_reversed": "response first", "relational": "relational alone",
-         "response": "response alone", "joint": "both at once",
-         "rrs_published": "on softmax outputs"}
-apart = results.against("rrs", rivals=list(parts))
-apart[points] *= 100
-for name, row in apart.iterrows():
-    glue(f"apart_{name}_points", float(row["accuracy"]))
-    for kind in ("accuracy", "seeds"):
-        glue(f"apart_{name}_{kind}", verdict(
-            row[f"{kind}_low"], row[f"{kind}_high"]))
-shown(apart.rename(index=parts))
-
-# %% [markdown]
-# Minus RRS, with what the interval over locations and seeds says of zero, and then that over seeds alone:
-#
-# * the phases in the other order {glue:text}`apart_rrs_reversed_points:+.1f` points
-#   ({glue:text}`apart_rrs_reversed_accuracy`, {glue:text}`apart_rrs_reversed_seeds`);
-# * the relational phase alone {glue:text}`apart_relational_points:+.1f`
-#   ({glue:text}`apart_relational_accuracy`, {glue:text}`apart_relational_seeds`);
-# * the response phase alone {glue:text}`apart_response_points:+.1f`
-#   ({glue:text}`apart_response_accuracy`, {glue:text}`apart_response_seeds`);
-# * both losses at once {glue:text}`apart_joint_points:+.1f`
-#   ({glue:text}`apart_joint_accuracy`, {glue:text}`apart_joint_seeds`);
-# * on softmax outputs {glue:text}`apart_rrs_published_points:+.1f`
-#   ({glue:text}`apart_rrs_published_accuracy`, {glue:text}`apart_rrs_published_seeds`).
-#
-# The authors searched for $\alpha_1$, the share of the labels in the relational phase, and took 0.565. A weight of the
-# relations times $f$ makes it $\alpha_1 / (\alpha_1 + f (1 - \alpha_1))$, up to a scale that Adam ignores. On the test, each
-# minus RRS as it stands in the table:
-
-# %%
-alpha = TECHNIQUES["rrs"][0].hard
-alphas = {f"rrs@{f:g}": alpha / (alpha + f * (1 - alpha))
-          for f in sorted(grid)}
-taken = alphas.pop(f"rrs@{chosen['rrs']:g}")
-shares = results.against("rrs", rivals=list(alphas))
-shares[points] *= 100
-print(f"in the table: alpha_1 = {taken:.3f}")
-shares.index = [f"alpha_1 = {alphas[name]:.3f}" for name in shares.index]
-for place, row in zip(("one", "two", "three"), shares.itertuples(),
-                      strict=True):
-    glue(f"alpha_{place}", float(row.accuracy))
-    glue(f"alpha_{place}_seeds", verdict(row.seeds_low, row.seeds_high))
-shown(shares)
-
-# %% [markdown]
-# The others differ from it by {glue:text}`alpha_one:+.1f` points (over seeds {glue:text}`alpha_one_seeds`),
-# {glue:text}`alpha_two:+.1f` ({glue:text}`alpha_two_seeds`) and {glue:text}`alpha_three:+.1f`
-# ({glue:text}`alpha_three_seeds`).
-#
-# ## Better, or only longer?
-#
-# RRS as published trains twice as long as response distillation. The rows `times 2` give everyone twice the epochs:
-# response in one stage (`response long`), response in two stages with a new optimiser between them, RRS, and the student alone.
-# The two forms of response have the weight that was found for response.
-
-# %%
-longer = results.against("response_long", times=2)
-longer[points] *= 100
-for name, row in longer.iterrows():
-    for key in points:
-        glue(f"long_{name}_{key}", float(row[key]))
-ends = longer.loc["rrs", ["accuracy_low", "accuracy_high"]]
-glue("long_rrs_says", verdict(*ends))
-shown(longer)
-
-# %% [markdown]
-# With equal epochs RRS differs from response distillation by {glue:text}`long_rrs_accuracy:+.1f` points, over locations and seeds
-# from {glue:text}`long_rrs_accuracy_low:+.1f` to {glue:text}`long_rrs_accuracy_high:+.1f` and over seeds from
-# {glue:text}`long_rrs_seeds_low:+.1f` to {glue:text}`long_rrs_seeds_high:+.1f`. The student alone, with as many epochs,
-# differs from it by {glue:text}`long_student_accuracy:+.1f`.
-#
-# ## Ranks over recordings
-#
-# Demšar's diagram {cite}`demsar2006statistical` ranks systems within each of many independent blocks, and asks whether mean
-# ranks lie further apart than chance puts them. His blocks are data sets. We have one. But its test recordings are
-# independent draws, made at places that training never saw. So a block is a recording here, and a system's loss on it is the
-# mean over its clips and over seeds.
-#
-# That answers the first question alone: would other recordings rank *these trained networks* alike?
-
-# %% mystnb={"figure": {"name": "fig-critical-difference", "caption": "Mean rank of each technique's log loss over test recordings, the best on top. Systems joined by a vertical bar are not told apart by Nemenyi's test at 5 %."}, "image": {"alt": "Dots in a descending line, one for each technique, with vertical bars on the right that join neighbours, and a short bar for the critical difference on top."}}
-ranking = rank(results.losses(names))
-figure, ax = plt.subplots(figsize=(6.5, 5.4))
-plotting.critical_difference(ax, ranking)
-ax.set_yticks(range(len(names)),
-              [name.replace("_", " ") for name in ranking.ranks.index])
-plotting.show(figure)
-first = next(iter(groups(ranking)), ranking.ranks.index[:1])
-glue("first_group", len(first))
-glue("first", ranking.ranks.index[0].replace("_", " "))
-glue("cd", float(ranking.critical_difference))
-print(f"Friedman: p = {ranking.p_value:.1e}; first group:", *first)
-
-# %% [markdown]
-# First by log loss is {glue:text}`first`. With a critical difference of {glue:text}`cd:.1f` ranks,
-# {glue:text}`first_group` systems stand in the first group: none of them is shown to be behind it. Ranks by loss and means of
-# accuracy need not agree: the first asks how sure a network is of the truth, the second only whether it names it.
-#
-# ## Make another table
-#
-# `results/comparison.npz` holds what each run said of each test clip, so a question that nobody asked yet costs a line.
-# Which scenes gain by RRS, against the student alone?
-
-# %% mystnb={"figure": {"name": "fig-scene-gains", "caption": "Recall of each scene: RRS minus the student alone, mean over seeds with its 95 % interval over seeds, cut at the frame. Embedded corpus, study size."}, "image": {"alt": "Ten rows, one for each scene, with a dot and a wide interval around a vertical line at zero."}}
-seeds = results.seeds("rrs")
-recalls = {name: pd.DataFrame([
-    {scene: one.accuracy for scene, one in
-     score(p, results.clips).scenes.items()}
-    for p in results.probabilities(name, seeds)])
-    for name in ("rrs", "student")}
-gains = 100 * (recalls["rrs"] - recalls["student"])
-bounds = np.array([over_seeds(gains[scene]) for scene in gains])
-figure, ax = plt.subplots(figsize=(6.5, 3.6))
-plotting.intervals(ax, [scene.replace("_", " ") for scene in gains],
-                   gains.mean(), *bounds.T[-2:])
+figure, ax = plt.subplots(figsize=(6.5, 5.6))
+plotting.intervals(ax, [name.replace("_", " ") for name in alone.index],
+                   alone["accuracy"], alone["accuracy_low"],
+                   alone["accuracy_high"])
 ax.axvline(0, color=plotting.MUTED)
-ax.set(xlabel="RRS minus student, recall (points)", xlim=(-30, 30))
+ax.plot(control, -0.35, "*", color=plotting.ACCENT, ms=11, clip_on=False)
+ax.set_xlabel("technique minus student (points)")
 plotting.show(figure)
 
-# %% [markdown]
-# ## On recorded sound
-#
-# All this on sound that a program rendered. Does it hold for sound that somebody recorded? The whole study once more, teachers
-# and weights of its own included, on recordings of ESC-10 {cite}`piczak2015esc`: ten kinds of sound that borrow the names of the
-# scenes and the layout of TAU, as in [quantisation](../compression/quantization.ipynb). No recording is on both sides. With so few clips
-# to learn from an epoch has few steps, so the profile is `small`, with three times the epochs.
-#
-# It is another task, with few recordings to learn from and to test on. So it can tell whether what we found hangs on our
-# renderer. Which technique is best for scenes it cannot tell.
-
-# %% mystnb={"figure": {"name": "fig-comparison-real", "caption": "Recorded sound: each technique minus the student alone, in points of macro accuracy, with 95 % intervals over locations and seeds (upper of each pair) and over seeds alone (lower, cut at the frame). The order is that of the embedded corpus."}, "image": {"alt": "A row for each technique with two dots and two horizontal intervals around a vertical line at zero, in the order of the figure before."}}
+# %%
+glue("first_above", int((alone["accuracy"] > 0).sum()))
+glue("first_clear", int((alone["accuracy_low"] > 0).sum()))
+glue("first_number", len(alone))
+glue("first_best", alone.index[0].replace("_", " "))
+glue("first_best_points", float(alone["accuracy"].iloc[0]))
+glue("first_control", control)
+asked = ["student", "response", "rrs", "teacher", "student_control"]
+for name in asked:
+    glue(f"effort_{name}", float(effort[name]))
 real = Results(store.PROJECT / "results" / "comparison_real.json")
-there = real.against("student", rivals=rivals).loc[alone.index]
-there[points] *= 100
-heard = 100 * real.table()["accuracy"].xs(1, level="times")
-size = {"heard_clips": len(real.clips),
-        "heard_recordings": real.clips["recording"].nunique(),
-        "heard_student": float(heard["student"]),
-        "heard_teacher": " and ".join(f"{100 * one:.1f} %" for one in
-                                      real.runs["teacher_accuracy"].unique()),
-        "heard_epochs": real.settings["profile"]["student"]["epochs"]}
-for key, value in size.items():
-    glue(key, value)
-drawn(there, 20)
-
-# %%
-agreement = stats.spearmanr(alone["accuracy"], there["accuracy"])
+there = 100 * real.against("student", rivals=list(alone.index))["accuracy"]
+agreement = stats.spearmanr(alone["accuracy"], there[alone.index])
 glue("rho", float(agreement.statistic))
-glue("rho_p", float(agreement.pvalue))
-told = ", ".join(there.query("p_holm < 0.05").index).replace("_", " ")
-glue("heard_told", told or "none")
-glue("heard_gain", int((there["accuracy"] > 0).sum()))
-asked = {name: name for name in ("rrs", "response", "student_smoothed")}
-asked |= {"best": there["accuracy"].idxmax(),
-          "worst": there["accuracy"].idxmin()}
-print(f"told from the student, corrected: {told or 'none'}")
-
-# %%
-for key, name in asked.items():
-    row = there.loc[name]
-    glue(f"heard_{key}_name", name.replace("_", " "))
-    glue(f"heard_{key}", float(row["accuracy"]))
-    for kind in ("accuracy", "seeds"):
-        low, high = row[f"{kind}_low"], row[f"{kind}_high"]
-        glue(f"heard_{key}_{kind}", verdict(low, high))
-shown(there).head(5)
+effort[asked].round(1).to_frame("macro accuracy (%)")
 
 # %% [markdown]
-# On {glue:text}`heard_clips` test clips of {glue:text}`heard_recordings` recordings the student alone reaches
-# {glue:text}`heard_student:.1f` % after {glue:text}`heard_epochs` epochs, its teachers {glue:text}`heard_teacher`. On so few
-# clips ten one-vs-all networks know hardly more than one student, if at all. Whatever a lesson gains here, it does not gain by a
-# teacher who scores higher.
+# {glue:text}`first_above` of {glue:text}`first_number` techniques lay above the student alone, and for
+# {glue:text}`first_clear` the interval excluded zero. It looked like the worth of being taught.
 #
-# {glue:text}`heard_gain` of {glue:text}`tests` techniques lie above the student, furthest {glue:text}`heard_best_name`
-# ({glue:text}`heard_best:+.1f` points; over locations and seeds the interval {glue:text}`heard_best_accuracy`, over seeds it
-# {glue:text}`heard_best_seeds`), and lowest is {glue:text}`heard_worst_name` ({glue:text}`heard_worst:+.1f`;
-# {glue:text}`heard_worst_accuracy`, {glue:text}`heard_worst_seeds`). Told from the student after correction:
-# {glue:text}`heard_told`. In the same order of verdicts, RRS gains {glue:text}`heard_rrs:+.1f` ({glue:text}`heard_rrs_accuracy`,
-# {glue:text}`heard_rrs_seeds`), response distillation {glue:text}`heard_response:+.1f` ({glue:text}`heard_response_accuracy`,
-# {glue:text}`heard_response_seeds`), and smoothed labels without a teacher {glue:text}`heard_student_smoothed:+.1f`
-# ({glue:text}`heard_student_smoothed_accuracy`, {glue:text}`heard_student_smoothed_seeds`).
+# But one thing had not been held equal. The members of the teacher had been trained for 30 epochs with Freq-MixStyle; the
+# students for 12 epochs without. A student whom *nobody* taught, given both, gained {glue:text}`first_control:+.1f` points: it reached
+# {glue:text}`effort_student_control:.1f` %, where its teacher was ({glue:text}`effort_teacher:.1f` %) and where the taught
+# ones were ({glue:text}`effort_response:.1f` % and {glue:text}`effort_rrs:.1f` %). So the techniques may have passed on an
+# augmentation, and no correction for many tests mends that. Two of the losses were wrong as well: the relational one
+# punished shifts of the logits that change no answer, and the contrastive one lacked its constant.
 #
-# Each has three seeds there, which is few. The gains on one corpus and on the other have a rank correlation of
-# {glue:text}`rho:+.2f` ($p$ = {glue:text}`rho_p:.2f`).
-# An order of techniques that one corpus gives is not to be trusted on another.
+# The same techniques on recordings of ESC-10 {cite}`piczak2015esc` in the layout of TAU came out in another order: the gains have a
+# rank correlation of {glue:text}`rho:+.2f` with those above. An order of techniques found on one corpus is not to be trusted
+# on another.
+#
+# The other techniques are to be run again in the second comparison, beside two controls that take from the teacher what it knows of
+# the single clip: the mean answer of each scene, and answers exchanged between clips of a scene. They will be set against
+# labels with intervals that hold all at once {cite}`dunnett1955multiple`. Until then the chapters on each technique show the first
+# comparison's figures, and say so.
 #
 # ## Repeat it
 #
-# Settings, weights, teachers and every answer are committed. Three cells of the table again take some minutes, and leave the
-# committed files alone:
-#
 # ```sh
-# python -m studies comparison --seeds 0 --systems student response rrs --output again.json
+# python -m studies fair --plan                                   # power and cost, first of all
+# python -m studies fair --tune --output own/fair.json
+# python -m studies fair --teachers 0 1 2 3 --seeds 0 1 2 3 4 --output own/fair.json
+# python -m studies fair --decide --output own/fair.json
 # ```
 #
-# And the whole of it on recordings of your own, in TAU's layout; with a thousand clips or two, add `--profile small` to each line:
-#
-# ```sh
-# python -m studies teachers --data-root DIR --seeds 0 1 --output own/teachers.json
-# python -m studies weights --data-root DIR --teachers own/teachers --output own/weights.json
-# python -m studies comparison --data-root DIR --teachers own/teachers --weights own/weights.json \
-#     --seeds 0 1 2 --output own/comparison.json
-# ```
-#
-# `Results(Path("own/comparison.json"))` then makes the tables of this chapter.
+# With `--data-root DIR` all of it is on recordings of your own in TAU's layout. Runs are added as they are finished, and what
+# was cut off goes on from there.
 #
 # ## One run, live
 #
@@ -527,136 +371,49 @@ pd.DataFrame(lines, index=["low", "points", "high"]).T.round(1)
 # %% [markdown]
 # That interval is over locations. It cannot see the seed, and a paper that reports one run has no other.
 #
-# ## What this comparison held unequal
-#
-# One thing was not held equal, and it may explain all of this. The members of the teacher were trained for 30 epochs, with
-# Freq-MixStyle; the students for 12, without. [The scoreboard](../challenges/scoreboard.ipynb) has a student that nobody
-# taught and who had both, the control:
-
-# %%
-board = pd.DataFrame(store.results("scoreboard")["runs"])
-effort = 100 * board.groupby("system")["accuracy"].agg(["mean", "min", "max"])
-asked = ["student", "response", "rrs", "teacher", "student_control"]
-for name in asked:
-    glue(f"effort_{name}", float(effort.at[name, "mean"]))
-recipe = store.results("recipe")
-tried = pd.DataFrame(recipe["runs"]).groupby("recipe").mean()
-gain = 100 * (tried.loc[recipe["chosen"]] - tried.loc["none"])
-heard = ["own_accuracy", "invented_accuracy"]
-glue("recipe", recipe["chosen"])
-glue("recipe_gain", float(gain[heard].mean()))
-glue("recipe_devices", float(gain["invented_accuracy"]))
-glue("recipe_seeds", len(recipe["seeds"]))
-effort.loc[asked].round(1)
-
-# %% [markdown]
-# Nobody taught the control, and with {glue:text}`effort_student_control:.1f` % it is where the teacher is
-# ({glue:text}`effort_teacher:.1f` %) and where the taught students are ({glue:text}`effort_response:.1f` % and
-# {glue:text}`effort_rrs:.1f` %). So what this chapter measured may be the worth of an augmentation that reached the students
-# through their teacher, and not the worth of being taught. No correction for many tests mends that. The comparison has to be
-# run again.
-#
-# ## The second comparison, written down before it is run
-#
-# *Question.* The same student, the same epochs, the same augmentation: do its scores rise when a teacher takes part, and are
-# they higher when relations come before answers?
-#
-# *One primary hypothesis.* RRS minus response followed by response, 48 epochs, macro accuracy. Both end in the same phase of
-# response and differ in what comes before it. All else explores.
-#
-# *Four arms decide*: labels alone; response, then response; labels, then response; RRS. With 24 epochs and again with 48.
-# Other techniques have 24, two phases 12 each. Two of them are controls that take from the teacher what it knows of the single
-# clip: the mean answer of a scene, and answers exchanged between clips of a scene.
-#
-# *The augmentation* is everybody's. It is chosen on validation clips, as heard and through three devices invented for this,
-# never on the test. This choice has been made.
-#
-# Validation accuracy of students on labels after 24 epochs, means over {glue:text}`recipe_seeds` seeds. {glue:text}`recipe` is
-# taken: {glue:text}`recipe_gain:+.1f` points over none, and through devices that nobody had heard
-# {glue:text}`recipe_devices:+.1f`. So the members of the first comparison's teacher were trained with what gives a student
-# these points, and the students were not.
-#
-# *Who teaches* has to beat, on the same validation clips, a student of equal effort. Four such teachers and five seeds, each
-# student of every teacher. One candidate has been heard so far, the mean of four students. Over one student of as many
-# epochs it gains {glue:text}`mean_gain:+.1f` points ({glue:text}`mean_low:.1f` to {glue:text}`mean_high:.1f`, over places
-# and {glue:text}`mean_seeds` seeds). Is it worth learning from? By the rule below: {glue:text}`mean_verdict`.
-# The other candidates have not been run yet: one network as large as those four, and TEO-vATMSIC, fused and unfused, with
-# smoothed labels and with plain ones.
-#
-# *Settings*: eight trials for every arm, that of the labels included, on seeds that are not used again.
-#
-# *The test* is five renderings of the corpus, 550 places. A sixth is kept shut until all is decided, and heard once.
-#
-# *The rule*: one interval over places, seeds and teachers. *Yes* where it excludes zero, *no* where all of it lies within one
-# point of zero, else *open*. All other arms against labels, with intervals that hold together {cite}`dunnett1955multiple`.
-#
-# What would it see? Two runs of one system have differed by about two points. With that noise, the chance that a difference
-# is seen:
-
-# %%
-places = 550
-noise = replace(Noise.of_one_run(0.02, 0.006 * (110 / places) ** 0.5),
-                locations=places - 10)
-points = (1.0, 1.5, 2.0, 3.0)
-chances = {f"4 teachers × {seeds} seeds": [
-    round(100 * power(noise, seeds, 4, point / 100)) for point in points]
-    for seeds in (2, 5, 12)}
-glue("sees_one", chances["4 teachers × 5 seeds"][0])
-glue("sees_two", chances["4 teachers × 5 seeds"][2])
-mean, = (one for one in store.results("candidates")["gains"]
-         if (one["candidate"], one["heard"]) == ("mean", "all"))
-for name, unit in {"gain": 100, "low": 100, "high": 100, "seeds": 1}.items():
-    glue(f"mean_{name}", unit * mean[name])
-glue("mean_verdict", mean["verdict"])
-pd.DataFrame(chances, index=[f"{point:g} points" for point in points]).T
-
-# %% [markdown]
-# With five seeds, a difference of two points is seen with a chance of {glue:text}`sees_two` %, one of a single point with
-# {glue:text}`sees_one` %. A difference of 0.3 points, as published, is out of reach: 550 places are too few for that, however
-# many trainings there are. `python -m studies fair --plan` prints power and cost, and `python -m studies fair` runs it.
-#
-# It is being run. Of the twenty runs of each deciding arm with 24 epochs four are there, one seed under four
-# teachers, and nothing is concluded from so few. [2023](../challenges/entry_2023.ipynb) prints what they say, and
-# the <a href="../../_static/explore/index.html?book">explorer</a> sets any two arms side by side.
-#
 # ## Takeaways
-# * After correction, this comparison found better than the student alone: {glue:text}`better`. That is the worth of a teacher
-#   *and* of its augmentation together.
-# * A student whom nobody taught, with the teacher's epochs and augmentation, reached
-#   {glue:text}`effort_student_control:.1f` %, the teacher of the others {glue:text}`effort_teacher:.1f` %. Whether teaching adds anything to
-#   that is open.
-# * RRS minus plain response distillation of equal length has an interval that {glue:text}`long_rrs_says`.
-# * A comparison is as fair as what it holds equal: the teacher, the clips, the epochs, the augmentation, the trials of the
-#   search. A control that differs in two things answers no question.
-# * Twenty runs to a side see two points and not one. Power is computed before a study, not after.
+# * RRS minus response twice, at equal length: {glue:text}`rrs_response_response_accuracy_difference:+.1f` points
+#   ({glue:text}`rrs_response_response_accuracy_low:+.1f` to {glue:text}`rrs_response_response_accuracy_high:+.1f`) over
+#   {glue:text}`runs_each` trainings of each. An effect {glue:text}`rrs_response_response_accuracy_says`.
+# * Being taught, at equal epochs and augmentation: {glue:text}`response_response_labels_accuracy_difference:+.1f` points of
+#   accuracy ({glue:text}`response_response_labels_accuracy_low:+.1f` to
+#   {glue:text}`response_response_labels_accuracy_high:+.1f`) and
+#   {glue:text}`response_response_labels_log_loss_difference:+.2f` nats of log loss
+#   ({glue:text}`response_response_labels_log_loss_low:+.2f` to {glue:text}`response_response_labels_log_loss_high:+.2f`).
+# * Two trainings of one lesson scatter by {glue:text}`spread:.1f` points, and pairing them by seed and teacher does not
+#   take it away.
+# * In the first comparison {glue:text}`first_above` of {glue:text}`first_number` techniques beat the student alone. A student
+#   with the teacher's epochs and augmentation, and no teacher, beat it by {glue:text}`first_control:+.1f` points.
 #
 # ## Exercises
-# **1.** Nineteen techniques do nothing at all. How likely is it that at least one has $p < 0.05$ without correction, were
-# the tests independent?
+# **1.** Nineteen techniques do nothing at all. How likely is it that at least one has an interval of 95 % that excludes zero, were
+# their intervals independent?
 #
 # :::{dropdown} Solution
 # $1 - 0.95^{19} = 0.62$: more likely than not.
 # :::
 #
-# **2.** Rank the techniques by log loss on the unseen devices alone.
+# **2.** Which lesson is best on the devices that training lacks, and by how much does each teacher's students scatter there?
 #
 # :::{dropdown} Solution
 # ```python
-# unseen = results.clips["device"].isin(["s4", "s5", "s6"]).to_numpy()
-# for name in names:
-#     p = np.mean(results.probabilities(name, results.seeds(name)), axis=0)
-#     truth = p[np.arange(len(p)), results.truth]
-#     print(name, -np.log(truth[unseen]).mean().round(3))
+# by = runs.groupby(["arm", "teacher"])["unseen_accuracy"]
+# print((100 * by.agg(["mean", "std"])).round(1).unstack())
 # ```
-# This averages the probabilities of the seeds before it scores them, which makes an ensemble of them. To score
-# each seed and average the losses, move the mean to the end.
 # :::
 #
-# **3.** How many seeds would show a gain of one point, if gains vary by two points from seed to seed?
+# **3.** (An hour.) How many seeds would say *no* to RRS, that is, put the whole interval within a point of zero, if its true worth is nothing?
+# Use the noise as measured and four teachers.
 #
 # :::{dropdown} Solution
-# The interval's half width, $t \cdot 2 / \sqrt{n}$, has to be below one: $n = 18$ gives $2.11 \cdot 2 / \sqrt{18} = 0.99$.
-# Even then it is shown in half of such studies only; for four in five, about 34 seeds are needed.
+# `python -m studies fair --plan` prints the half width of the interval to expect, for noise of two points. With the noise as
+# measured, by hand:
+# ```python
+# from studies.effort import half_width, noise, seeds_for
+# own = noise(550, one_run=spread / 100)
+# print(seeds_for(lambda n: half_width(own, n, 4) < 0.01))
+# ```
+# Half of such studies would still miss it, for their estimate is not exactly zero.
 # :::
 #
 # ## What is next
