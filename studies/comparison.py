@@ -80,7 +80,7 @@ def _comparison(options: argparse.Namespace) -> None:
     """Add to the results seed by seed, so that a run that is cut off has not been for nothing."""
     if options.systems is None and options.times != 1:
         raise ValueError(f"--times {options.times}: name the systems as well, with --systems")
-    teachers = given(options.teachers, options.profile)
+    teachers = given(options.teachers, options.profile, options.data_root)
     if not options.weights.is_file():
         raise FileNotFoundError(
             f"no weights in {options.weights}: run python -m studies weights first, "

@@ -73,7 +73,7 @@ from studies import effort, renderings, verdicts
 from studies.arms import ARMS, DECIDING, EQUAL, OTHERS, TUNED_ON, Design, trials
 from studies.command import Commands, add_command
 from studies.record import Record, key_of
-from studies.sitting import Sitting, add_options
+from studies.sitting import Sitting, add_arms, add_options, named
 from studies.systems import kept_epoch
 from studies.tuning import chosen, tune
 
@@ -96,14 +96,7 @@ def add_parser(commands: Commands) -> None:
     add("--tune", action="store_true", help="try settings on validation clips, seed 100")
     add("--decide", action="store_true", help="write the differences of what is there")
     add("--confirm", action="store_true", help="hear the primary arms on a fresh rendering")
-    add(
-        "--arms",
-        nargs="+",
-        default=["deciding"],
-        choices=[*GROUPS, *ARMS],
-        metavar="NAME",
-        help=f"{', '.join(GROUPS)}, or any of {', '.join(ARMS)}; default: deciding",
-    )
+    add_arms(parser, GROUPS, ARMS)
     add("--teachers", type=int, nargs="+", default=[0], help="their seeds; default: 0")
     add("--epochs", type=int, nargs="+", help=f"in all; default: {EPOCHS}")
     add("--second-rate", type=float, help="of the first phase's learning rate; default: tuned")
@@ -116,7 +109,7 @@ def _fair(options: argparse.Namespace) -> None:
     sitting = _sitting(options)
     epochs = options.epochs or [EPOCHS]
     seeds = options.seeds or ([TUNED_ON] if options.tune else list(range(5)))
-    arms = [arm for name in options.arms for arm in GROUPS.get(name, (name,))]
+    arms = named(options, GROUPS)
     settings = options.output.with_suffix("") / "tuning.json"
     speed = 0.0
     if not (options.decide or options.confirm):
@@ -127,8 +120,8 @@ def _fair(options: argparse.Namespace) -> None:
         tune(sitting, arms, seeds, epochs[0], options.teachers[0], settings, speed)
     elif options.decide:
         record = Record(options.output)
-        there = {row["epochs"] for row in record.rows if row["arm"] in DECIDING}
-        decided = verdicts.decide(record, options.epochs or sorted(there), sitting.candidate)
+        whole = record.lengths(list(DECIDING), sitting.candidate) or [EPOCHS]
+        decided = verdicts.decide(record, options.epochs or whole, sitting.candidate)
         record.settings["decision"] = record.settings.get("decision", {}) | {
             sitting.candidate: decided
         }
@@ -276,9 +269,7 @@ def confirm(sitting: Sitting, output: Path, epochs: int, least: int = 20) -> dic
     truth = fresh.clips("test").labels.numpy()
     systems = []
     for arm in verdicts.PRIMARY:
-        wanted = {"arm": arm, "candidate": sitting.candidate, "epochs": epochs}
-        wanted |= {"second_rate": None}
-        rows = [row for row in record.rows if all(row[k] == v for k, v in wanted.items())]
+        rows = record.rows_of(sitting.candidate, arm=arm, epochs=epochs, second_rate=None)
         designs = [
             (
                 Design(arm, epochs, tuple(row["trial"].items()), sitting.batch),

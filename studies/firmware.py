@@ -40,6 +40,7 @@ from asclib.deploy import (
     hear_on_chip,
     hear_on_host,
     plan,
+    products,
     read_model,
     run_on_chip,
     run_on_host,
@@ -182,7 +183,7 @@ def described(model: Path) -> dict[str, int]:
 
 
 def layers(model: Path, folder: Path, names: list[str]) -> list[dict[str, Any]]:
-    """Each operator: shape, MACs, instructions on the chip, bytes of flash and of arena held."""
+    """Each operator: shape, MACs, products that the C takes, instructions, flash, arena held."""
     write_firmware(model, folder)
     read = read_model(model)
     counted = run_on_chip(folder, np.zeros((1, *read.input.shape[1:]), np.int8))
@@ -194,6 +195,7 @@ def layers(model: Path, folder: Path, names: list[str]) -> list[dict[str, Any]]:
             "kind": operator.kind,
             "shape": list(operator.output.shape[1:]),
             "macs": int(macs[number]),
+            "products": products(operator),
             "instructions": counted.layers[number],
             "flash": flash.get(number, 0),
             "held": placed.held[number],
@@ -224,7 +226,7 @@ def by_layer(flash: dict[str, int]) -> dict[int, int]:
 
 def programs(model: Path, folder: Path, second: np.ndarray) -> list[dict[str, Any]]:
     """The program for the chip with either front end at either rate: instructions, flash, RAM."""
-    rows = []
+    rows, frame = [], 4 * LogMel.tmsic().settings["n_fft"]  # floats
     for name, low_pass in FRONT_ENDS.items():
         for rate in RATES:
             write_listener(model, folder, chip=low_pass, rate=rate)
@@ -239,7 +241,9 @@ def programs(model: Path, folder: Path, second: np.ndarray) -> list[dict[str, An
             parts = {
                 "samples": held["samples"],
                 "picture": picture,
-                "front end": held["f"] - picture,
+                "frame of sound": frame,
+                "its spectrum": frame,
+                "filters": held["f"] - picture - 2 * frame,
                 "arena": held["arena"],
             }
             rows.append(

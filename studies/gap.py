@@ -31,10 +31,10 @@ long, with the soup. Primary hypothesis, the only one: recommended - published, 
 unseen devices; the goal is eight points. Everything else explores. Temperature changes no accuracy:
 each row has the log loss with the temperature that validation clips chose beside its own.
 
-Five seeds, one teacher; the test of five renderings, none of whose scores choose anything. A fresh
-rendering and recorded clips (`--data-root`) confirm. One rule decides: *yes* where the 95 %
-interval over locations and seeds excludes zero, *no* where it lies within a point of it, else
-*open*.
+Five seeds, one teacher; the test of five renderings, none of whose scores choose anything. One rule
+decides: *yes* where the 95 % interval over locations and seeds excludes zero, *no* where it lies
+within a point of it, else *open*. With `--data-root` all of it is on recorded clips, with a file of
+its own (`--output`).
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
 from scipy.signal import fftconvolve
-from sklearn.metrics import log_loss
 
 from asclib import keys
 from asclib.augmentation import (
@@ -63,19 +63,20 @@ from asclib.augmentation import (
 from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus.embedded import Device
 from asclib.distillation import TECHNIQUES, Answers
+from asclib.evaluation import score
 from asclib.evaluation.statistics import difference
 from asclib.evaluation.systems import Clips, System
 from asclib.features import LogMel
 from asclib.networks import TMSIC
 from asclib.runs import Data, Experiment, Lesson, Run, answers, build
+from asclib.runs.run import VERSION
 from asclib.training import BatchTransform, macro_accuracy, predict, probabilities
 from studies import effort, renderings
-from studies.candidates import CANDIDATES
 from studies.command import Commands, add_command
 from studies.ready import Souped, Together, runs_of
-from studies.recipe import RECIPES, through
+from studies.recipe import through
 from studies.record import NOBODY, Record, key_of
-from studies.sitting import Sitting
+from studies.sitting import Sitting, add_options
 from studies.verdicts import plain, sentence, shared
 
 EPOCHS = 24
@@ -120,17 +121,12 @@ def add_parser(commands: Commands) -> None:
     arms = [*ARMS, *LONGER, "published"]
     add("--only", nargs="+", choices=arms, default=arms, metavar="ARM", help=", ".join(arms))
     add("--epochs", type=int, default=EPOCHS, help=f"of an arm; default: {EPOCHS}")
-    add("--candidate", choices=CANDIDATES, help="who teaches; default: results/candidates.json")
-    add("--recipe", choices=RECIPES, help="the teacher's; default: that of results/recipe.json")
-    add("--renderings", type=int, nargs="*", default=renderings.FURTHER, help="default: 1 2 3 4")
+    add_options(parser)
     add("--clips-per-second", type=float, help="of one core, for the cost; default: timed")
 
 
 def _gap(options: argparse.Namespace) -> None:
-    further = tuple(options.renderings)
-    sitting = Sitting.usual(
-        options.profile, options.data_root, options.recipe, options.candidate, further
-    )
+    sitting = Sitting.of(options)
     if options.plan:
         speed = options.clips_per_second or effort.clips_per_second()
         print("\n".join(plan(sitting, options.only, options.epochs, options.seeds, speed)))
@@ -143,7 +139,8 @@ def _gap(options: argparse.Namespace) -> None:
         record = Record(options.output, sitting.made_with(), renderings.table(sitting.tests))
         names = options.only
         if options.recommend:
-            record.settings["recommended"] = recommended(record, options.epochs)
+            found = recommended(record, options.epochs, sitting.candidate)
+            record.settings["recommended"] = found
             names = ["recommended"]
         compare(sitting, record, names, options.epochs, options.seeds)
 
@@ -155,10 +152,9 @@ def plan(
     sitting: Sitting, names: Sequence[str], epochs: int, seeds: Sequence[int], speed: float
 ) -> list[str]:
     """What the study sees and costs, in lines of text."""
-    places = effort.LOCATIONS * (1 + len(sitting.further))
-    lines = effort.what_is_seen(max(2, len(seeds)), 1, places)
+    lines = effort.what_is_seen(max(2, len(seeds)), 1, sitting.places)
     soup = epochs + SOUP * (epochs // PART)
-    length = {"longer": 2 * epochs, "soup": soup, "published": 2 * epochs}
+    length = {"longer": 2 * epochs, "soup": soup}
     spent = [length.get(name, epochs) for name in names] * len(seeds)
     spent += [2 * soup] * len(seeds)  # what is recommended
     hours = effort.core_hours(spent, effort.clips_to_fit(sitting.first), speed)
@@ -239,34 +235,39 @@ def compare(
             made = made_of(sitting, name, seed, epochs, factors)
             taught = name == "published" or "teacher" in factors
             key = key_of(name, sitting.candidate if taught else NOBODY, TEACHER, seed, epochs)
-            if not record.holds(key, {"made": made.store_key}):
-                asked[name] = (key, made, tuple(factors))
-        build([run for _, made, _ in asked.values() for run in runs_of(made)])
-        for key, made, factors in asked.values():
-            heard = WIDE if "bandwidth" in factors else sitting.first.data.front_end
-            tests = [replace(data, front_end=heard) for data in sitting.tests.values()]
-            logits = np.concatenate([renderings.said(made, data, "test") for data in tests])
-            row = key | {"factors": list(factors), "made": made.store_key}
+            how = {"factors": list(factors), "training_version": VERSION, "made": made.store_key}
+            if not record.holds(key, how, own=("made",)):
+                asked[name] = (key | how, made)
+        build([run for _, made in asked.values() for run in runs_of(made)])
+        for row, made in asked.values():
+            wide = "bandwidth" in row["factors"]
+            heard = WIDE if wide else sitting.first.data.front_end
+            tests = {name: replace(one, front_end=heard) for name, one in sitting.tests.items()}
+            logits = renderings.said_of_tests(made, tests)
             row |= {"corpus": sitting.corpus, "processor": keys.processor()}
             more = {"seconds": round(made.seconds(), 1)}
-            more |= _validated(sitting, made, heard, logits, record.truth)
+            more |= _validated(sitting, made, heard, logits, record.table)
             record.add_logits(row, logits, more)
 
 
 def _validated(
-    sitting: Sitting, made: Run | Together, heard: LogMel, logits: np.ndarray, truth: np.ndarray
+    sitting: Sitting, made: Run | Together, heard: LogMel, logits: np.ndarray, table: pd.DataFrame
 ) -> dict[str, float]:
-    """Scores on validation clips, own and through invented devices, and the temperature."""
+    """Scores on validation clips, own and through invented devices, and the temperature.
+
+    Args: logits (clips, classes) for the test clips of the table.
+    """
     own = replace(sitting.first.data, front_end=heard).clips("validation")
     invented = through(sitting.first, front_end=heard)
-    said = predict(made.net(), own.x)
+    net = made.net()
+    said = predict(net, own.x)
     temperature = best_temperature(said, own.labels)
-    tempered = probabilities(torch.from_numpy(logits) / temperature)
+    tempered = score(probabilities(torch.from_numpy(logits).float() / temperature), table)
     return {
         "validation": round(macro_accuracy(said, own.labels), 5),
-        "invented": round(macro_accuracy(predict(made.net(), invented.x), invented.labels), 5),
+        "invented": round(macro_accuracy(predict(net, invented.x), invented.labels), 5),
         "temperature": round(temperature, 4),
-        "tempered_log_loss": round(log_loss(truth, tempered, labels=range(logits.shape[1])), 5),
+        "tempered_log_loss": round(tempered.overall.log_loss, 5),
     }
 
 
@@ -283,27 +284,30 @@ def best_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
 # ---- after it ------------------------------------------------------------------------------------
 
 
-def recommended(record: Record, epochs: int) -> dict[str, Any]:
+def recommended(record: Record, epochs: int, candidate: str) -> dict[str, Any]:
     """The factors of the best arm of many, by its validation scores alone; see above.
 
-    Raises: ValueError when `all` or an `all_but_` was not run.
+    Only seeds that all of these arms have count. Raises: ValueError where there is none.
     """
     names = [name for name in ARMS if name.startswith("all")]
     scores = {
-        name: [
-            (row["validation"] + row["invented"]) / 2
-            for row in record.rows
-            if (row["arm"], row["epochs"]) == (name, epochs)
-        ]
+        name: {
+            row["seed"]: (row["validation"] + row["invented"]) / 2
+            for row in record.rows_of(candidate, arm=name, epochs=epochs)
+        }
         for name in names
     }
-    if missing := [name for name in names if not scores[name]]:
+    seeds = sorted(set.intersection(*(set(each) for each in scores.values())))
+    if not seeds:
+        missing = [name for name in names if not scores[name]] or names
         raise ValueError(
-            f"{record.path} lacks {', '.join(missing)}, which may be chosen: run them first"
+            f"{record.path} lacks {', '.join(missing)}, which may be chosen: run them first, "
+            "all with the same seeds"
         )
-    best = max(names, key=lambda name: float(np.mean(scores[name])))
-    means = {name: round(float(np.mean(scores[name])), 5) for name in names}
-    return {"arm": best, "factors": list(ARMS[best]), "validation": means}
+    means = {name: float(np.mean([each[seed] for seed in seeds])) for name, each in scores.items()}
+    best = max(names, key=lambda name: means[name])
+    validation = {name: round(mean, 5) for name, mean in means.items()}
+    return {"arm": best, "factors": list(ARMS[best]), "seeds": seeds, "validation": validation}
 
 
 def decide(record: Record, epochs: int, candidate: str) -> list[dict[str, Any]]:
@@ -327,5 +331,6 @@ def decide(record: Record, epochs: int, candidate: str) -> list[dict[str, Any]]:
             parts = [System(s.name, s.values[:, mask], s.seeds, s.teachers) for s in systems]
             found = difference(parts[0], parts[1], Clips.of(record.table[mask]))
             row = {"system": one, "base": other, "epochs": epochs, "heard": heard}
-            rows.append(row | {"primary": (one, other) == PRIMARY} | plain(found))
+            primary = (one, other) == PRIMARY and heard == "unseen"
+            rows.append(row | {"primary": primary} | plain(found))
     return rows

@@ -136,6 +136,11 @@ def passes(run: Run, clips: int) -> float:
     return views * run.plan.epochs * clips * (run.data.subset or 100) / 100
 
 
+def core_hours(runs: Iterable[Run], clips: int, speed: float) -> float:
+    """Of these runs alone. Args: speed, clips a second; scoring comes on top."""
+    return sum(passes(run, clips) for run in runs) / speed / 3600
+
+
 def designs(
     arms: Sequence[str],
     budgets: Sequence[int],

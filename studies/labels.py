@@ -66,10 +66,10 @@ from studies.arms import TUNED_ON
 from studies.candidates import chosen_batch
 from studies.command import Commands, add_command
 from studies.fair import lengths
-from studies.label_arms import ARMS, BUDGETS, GROUPS, Design, designs, passes, whole
+from studies.label_arms import ARMS, BUDGETS, GROUPS, Design, core_hours, designs, whole
 from studies.recipe import RECIPES
-from studies.record import Record, key_of, write_json
-from studies.sitting import Sitting
+from studies.record import Record, begun, key_of, write_json
+from studies.sitting import Sitting, add_arms, named
 
 EPOCHS, PRETRAINING = 24, 48
 CHOSEN_AT = 25  # per cent, where the loss is chosen
@@ -94,14 +94,7 @@ def add_parser(commands: Commands) -> None:
     add("--plan", action="store_true", help="print power and cost, and train nothing")
     add("--tune", action="store_true", help="choose the loss on validation clips")
     add("--decide", action="store_true", help="write the differences of what is there")
-    add(
-        "--arms",
-        nargs="+",
-        default=["curves"],
-        choices=[*GROUPS, *ARMS],
-        metavar="NAME",
-        help=f"{', '.join(GROUPS)}, or any of {', '.join(ARMS)}; default: curves",
-    )
+    add_arms(parser, GROUPS, ARMS)
     add("--budgets", type=int, nargs="+", default=BUDGETS, choices=BUDGETS, help="default: all")
     add("--method", choices=METHODS, help="default: the one that --tune has chosen")
     add("--epochs", type=int, default=EPOCHS, help=f"with all labels; default: {EPOCHS}")
@@ -130,10 +123,8 @@ def _labels(options: argparse.Namespace) -> None:
     elif options.tune:
         tune(sitting, length, trials)
     else:
-        named = [GROUPS.get(name, (name,)) for name in options.arms]
-        arms = list(dict.fromkeys(arm for group in named for arm in group))
         method = options.method or chosen(trials)
-        asked = designs(arms, options.budgets, method, *length, batch=batch)
+        asked = designs(named(options, GROUPS), options.budgets, method, *length, batch=batch)
         compare(sitting, asked, options.seeds, options.output, speed)
 
 
@@ -147,10 +138,7 @@ def plan(
 
     Args: length, epochs with all labels and without any; speed, clips a second in training.
     """
-    places = effort.LOCATIONS * (1 + len(sitting.further))
-    if sitting.data_root is not None:
-        places = sitting.first.table("test")["location"].nunique()
-    lines = effort.what_is_seen(len(seeds), 1, places)
+    lines = effort.what_is_seen(len(seeds), 1, sitting.places)
     clips, there = effort.clips_to_fit(sitting.first), set[Run]()
     for name, arms in {"trials of the loss": GROUPS["losses"], **GROUPS}.items():
         tried = name == "trials of the loss"
@@ -160,9 +148,9 @@ def plan(
         runs = _runs(sitting, asked, TRIALS if tried else seeds)
         new = whole(runs.values()) - there
         there |= new
-        hours = sum(passes(run, clips) for run in new) / speed / 3600
+        hours = core_hours(new, clips, speed)
         lines.append(f"  {name}: {len(new)} trainings, {hours:.1f} core-hours")
-    hours = sum(passes(run, clips) for run in there) / speed / 3600
+    hours = core_hours(there, clips, speed)
     return [*lines, f"  in all, at {speed:.0f} clips a second: {hours:.1f} core-hours"]
 
 
@@ -181,7 +169,12 @@ def _runs(
 
 
 def tune(sitting: Sitting, length: tuple[int, int], path: Path) -> None:
-    """Try the four losses at CHOSEN_AT per cent, and write what validation clips say of them."""
+    """Try the four losses at CHOSEN_AT per cent, and write what validation clips say of them.
+
+    Raises: ValueError when the file was made with other settings.
+    """
+    made_with = sitting.made_with(tests=False) | {"budget": CHOSEN_AT, "epochs": length[0]}
+    found = begun(path, made_with | {"pretraining": length[1]})
     asked = designs(GROUPS["losses"], (CHOSEN_AT,), "", *length, batch=sitting.batch)
     runs = _runs(sitting, asked, TRIALS)
     build(runs.values())
@@ -191,10 +184,7 @@ def tune(sitting: Sitting, length: tuple[int, int], path: Path) -> None:
         accuracy = macro_accuracy(predict(run.net(), clips.x), clips.labels)
         row = {"method": design.arm, "seed": seed, "accuracy": round(accuracy, 5)}
         rows.append(row | {"seconds": run.seconds()})
-    made_with = sitting.made_with() | {"budget": CHOSEN_AT, "epochs": length[0]}
-    made_with.pop("tests")  # none is heard
-    found = made_with | {"pretraining": length[1], "runs": rows}
-    write_json(path, found)
+    write_json(path, found | {"runs": rows})
     print(f"{chosen(path)} is chosen")
 
 
@@ -226,8 +216,7 @@ def compare(
         if not record.holds(_key(design, seed), _made(design, run))
     }
     needed = [run for run in whole(missing.values()) if run.found() is None]
-    clips = effort.clips_to_fit(sitting.first)
-    hours = sum(passes(run, clips) for run in needed) / speed / 3600
+    hours = core_hours(needed, effort.clips_to_fit(sitting.first), speed)
     print(f"{len(needed)} trainings, about {hours:.2f} core-hours")
     for seed in seeds:
         here = {design: run for (design, own), run in missing.items() if own == seed}
@@ -266,7 +255,7 @@ def decide(record: Record, epochs: int) -> dict[str, Any]:
         beyond its interval; `curves`, the score of each arm and budget with its interval; `losses`,
         each loss minus supervised with Dunnett's intervals.
     """
-    there = {row["arm"] for row in record.rows if row["epochs"] == epochs}
+    there = record.arms(epochs, TEACHER)
     rows, clips = [], record.clips
     for budget in BUDGETS:
         for one, other in PAIRS:
@@ -296,8 +285,9 @@ def decide(record: Record, epochs: int) -> dict[str, Any]:
 def curves(record: Record, epochs: int) -> list[dict[str, Any]]:
     """The mean macro accuracy of each arm and budget, with its interval over seeds and places."""
     found = []
-    for arm in dict.fromkeys(row["arm"] for row in record.rows if row["epochs"] == epochs):
-        own = next(row for row in record.rows if row["arm"] == arm)
+    rows = record.rows_of(TEACHER, epochs=epochs)
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        own = next(row for row in rows if row["arm"] == arm)
         one = statistics.score(record.system(arm, epochs, TEACHER), record.clips)
         row = {"arm": arm.rpartition("-")[0], "budget": own["budget"], "seeds": one.seeds}
         row |= {"labelled_clips": own["labelled_clips"], "method": own["method"]}

@@ -106,8 +106,15 @@ class Together:
         )
 
     def seconds(self) -> float:
-        """How long its members took."""
-        return sum(member.seconds() for member in self.network.members)
+        """How long its members took, and the run that several of them go on from once."""
+        runs: set[Run | Kept] = set()
+        for member in self.network.members:
+            while member not in runs:
+                runs.add(member)
+                if isinstance(member, Run) and member.start is not None:
+                    member = member.start
+        before = (run.start for run in runs if isinstance(run, Run) and run.start is not None)
+        return sum(run.seconds() for run in runs) - sum(run.seconds() for run in before)
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -47,6 +47,10 @@ def key_of(
     return dict(zip(KEY, values, strict=True))
 
 
+def _called(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {row[name]}" for name in KEY)
+
+
 # ---- settings that all rows of a file share ------------------------------------------------------
 
 
@@ -138,18 +142,31 @@ class Record:
 
     # ---- rows ------------------------------------------------------------------------------------
 
-    def holds(self, key: dict[str, Any], settings: dict[str, Any]) -> bool:
-        """Whether the run is there. Raises: ValueError when it was made in another way."""
+    def holds(
+        self,
+        key: dict[str, Any],
+        settings: dict[str, Any],
+        own: Sequence[str] = ("taught_by",),
+    ) -> bool:
+        """Whether the run is there.
+
+        Args: own, the names of settings that are another for each run of an arm.
+        Raises: ValueError when it, or another run of its arm, was made in another way.
+        """
+        shared = {name: value for name, value in settings.items() if name not in own}
+        of_runs = ("seed", "teacher")  # the rest of the key is the arm's
+        there = False
         for row in self.rows:
-            if all(row[name] == key[name] for name in KEY):
-                if names := differing(row, settings):
-                    called = ", ".join(f"{name} {row[name]}" for name in KEY)
-                    raise ValueError(
-                        f"{self.path}: the run of {called} has other {', '.join(names)}: "
-                        "take its row out, or give another --output"
-                    )
-                return True
-        return False
+            if any(row[name] != key[name] for name in KEY if name not in of_runs):
+                continue
+            same = all(row[name] == key[name] for name in of_runs)
+            if names := differing(row, settings if same else shared):
+                raise ValueError(
+                    f"{self.path}: the run of {_called(row)} has other {', '.join(names)}: "
+                    "take its row out, or give another --output"
+                )
+            there |= same
+        return there
 
     def add_logits(
         self, row: dict[str, Any], logits: np.ndarray, more: dict[str, Any] | None = None
@@ -164,9 +181,15 @@ class Record:
         self.add(row | self.scores(p) | (more or {}), p.argmax(1) == self.truth, losses)
 
     def add(self, row: dict[str, Any], right: np.ndarray, losses: np.ndarray) -> None:
-        """Write one more run. Args: right and losses (clips,), in the order of the table."""
+        """Write one more run.
+
+        Args: right and losses (clips,), in the order of the table.
+        Raises: ValueError when there are others than clips, or when the run is there already.
+        """
         if not len(right) == len(losses) == len(self.table):
             raise ValueError(f"{len(right)} answers for {len(self.table)} test clips")
+        if any(all(other[name] == row[name] for name in KEY) for other in self.rows):
+            raise ValueError(f"{self.path} has the run of {_called(row)} already: take its row out")
         arrays = {"right": np.packbits(right.astype(bool)), "loss": in_bytes(losses)}
         fit = max(1, self.limit // sum(one.nbytes for one in arrays.values()))
         before = sum(other["arm"] == row["arm"] for other in self.rows)
@@ -219,6 +242,11 @@ class Record:
             },
         }
 
+    def lengths(self, arms: Sequence[str], candidate: str) -> list[int]:
+        """The numbers of epochs at which each of these arms has a run, in order."""
+        there = {row["epochs"] for row in self.rows}
+        return sorted(n for n in there if set(arms) <= self.arms(n, candidate))
+
     @property
     def clips(self) -> Clips:
         """Scene and location of each test clip."""
@@ -226,7 +254,7 @@ class Record:
 
     def arms(self, epochs: int, candidate: str) -> set[str]:
         """The arms with runs of so many epochs, taught by this candidate or by nobody."""
-        return {row["arm"] for row in self._rows(candidate, epochs=epochs, second_rate=None)}
+        return {row["arm"] for row in self.rows_of(candidate, epochs=epochs, second_rate=None)}
 
     def system(
         self,
@@ -241,7 +269,7 @@ class Record:
         An arm that nobody teaches has runs of its own beside each teacher. Raises: ValueError when
         there is no run.
         """
-        rows = self._rows(candidate, arm=arm, epochs=epochs, second_rate=second_rate)
+        rows = self.rows_of(candidate, arm=arm, epochs=epochs, second_rate=second_rate)
         if not rows:
             raise ValueError(
                 f"{self.path} has no run of {arm} with {epochs} epochs and the teacher {candidate}:"
@@ -253,7 +281,8 @@ class Record:
         seeds, teachers = ([row[name] for row in rows] for name in ("seed", "teacher"))
         return System(arm, values, tuple(seeds), tuple(teachers))
 
-    def _rows(self, candidate: str, **wanted: Any) -> list[dict[str, Any]]:
+    def rows_of(self, candidate: str, **wanted: Any) -> list[dict[str, Any]]:
+        """The rows of these values, taught by this candidate or by nobody."""
         return [
             row
             for row in self.rows

@@ -2,7 +2,9 @@
 
     python -m studies scoreboard --seeds 0 1 2
 
-Each seed has the teacher of that seed: one that was kept, or else one that is trained now.
+Each seed has the teacher of that seed: one that was kept, or else one that is trained now. The
+book's own teachers learnt from the embedded corpus: with `--data-root` only those are looked for
+that `--teachers` names.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from asclib.compression import simulate
 from asclib.distillation import TECHNIQUES
 from asclib.evaluation import calibration, device_gap, evaluate, paired, score
 from asclib.networks import unfused_logits
-from asclib.runs import Experiment, Kept, Run, build
+from asclib.runs import Experiment, Kept, Profile, Run, build
 from asclib.runs.provenance import provenance
 from asclib.training import predict, probabilities
 from studies.command import Commands, add_command
@@ -49,19 +51,29 @@ def add_parser(commands: Commands) -> None:
         metavar="NAME",
         help=f"of {', '.join(TECHNIQUES)}; default: {', '.join(TAUGHT)}",
     )
-    parser.add_argument("--teachers", type=Path, default=TEACHERS, help="a folder")
+    usual = "results/teachers for the embedded corpus"
+    parser.add_argument("--teachers", type=Path, help=f"a folder; default: {usual}")
 
 
 def _scoreboard(options: argparse.Namespace) -> dict[str, Any]:
-    folders = {seed: options.teachers / f"{options.profile.name}-{seed}" for seed in options.seeds}
+    profile, data_root = options.profile, options.data_root
     experiments = [
-        Experiment(
-            options.profile, options.data_root, seed, Kept(str(folder)) if folder.is_dir() else None
-        )
-        for seed, folder in folders.items()
+        Experiment(profile, data_root, seed, known(options.teachers, profile, data_root, seed))
+        for seed in options.seeds
     ]
     techniques = tuple(options.techniques)
     return provenance(experiments[0], techniques) | scoreboard(experiments, techniques)
+
+
+def known(folder: Path | None, profile: Profile, data_root: str | None, seed: int) -> Kept | None:
+    """The teacher of a seed that a folder keeps; None where there is none, and one is trained.
+
+    Args: folder, the book's own when None, but none at all for a folder of recordings.
+    """
+    if folder is None and data_root is None:
+        folder = TEACHERS
+    own = folder and folder / f"{profile.name}-{seed}"
+    return Kept(str(own)) if own and own.is_dir() else None
 
 
 def networks(experiment: Experiment, techniques: tuple[str, ...]) -> dict[str, Run | Kept]:

@@ -223,7 +223,9 @@ def compare(
         asked = [
             arm
             for arm in chosen(arms(seed), only)
-            if not record.holds(arm.key(seed, sitting.candidate), {"made": arm.made.store_key})
+            if not record.holds(
+                arm.key(seed, sitting.candidate), {"made": arm.made.store_key}, own=("made",)
+            )
         ]
         if any(arm.is_taught for arm in asked):
             build(runs_of(sitting.teacher(TEACHER)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from studies.recipe import RECIPES
 from studies.teachers import TEACHERS
 
 CHOSEN = PROJECT / "results" / "candidates.json"
+Groups = Mapping[str, Sequence[str]]  # arms by the name of their group
 
 
 def add_options(parser: argparse.ArgumentParser, candidate: str | None = None) -> None:
@@ -34,6 +35,25 @@ def add_options(parser: argparse.ArgumentParser, candidate: str | None = None) -
     add("--candidate", choices=CANDIDATES, default=candidate, help=f"who teaches; default: {usual}")
     add("--recipe", choices=RECIPES, help="default: that of results/recipe.json")
     add("--renderings", type=int, nargs="*", default=renderings.FURTHER, help="default: 1 2 3 4")
+
+
+def add_arms(parser: argparse.ArgumentParser, groups: Groups, arms: Iterable[str]) -> None:
+    """The option --arms: groups of arms or arms by name, the first group where none is named."""
+    first = next(iter(groups))
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        default=[first],
+        choices=[*groups, *arms],
+        metavar="NAME",
+        help=f"{', '.join(groups)}, or any of {', '.join(arms)}; default: {first}",
+    )
+
+
+def named(options: argparse.Namespace, groups: Groups) -> list[str]:
+    """The arms that --arms asks for, each once."""
+    each = (groups.get(name, (name,)) for name in options.arms)
+    return list(dict.fromkeys(arm for group in each for arm in group))
 
 
 @dataclass(frozen=True)
@@ -133,12 +153,13 @@ class Sitting:
         build(found)
         return found
 
-    def made_with(self) -> dict[str, Any]:
-        """What the whole file has in common."""
+    def made_with(self, tests: bool = True) -> dict[str, Any]:
+        """What the whole file has in common. Args: tests, False where no test is heard."""
         made = provenance(Experiment(trained_with(self.profile, self.batch), self.data_root))
         made.pop("techniques")  # each row has its own
         made["corpus"] = self.corpus
-        return made | {"augmentation": described(list(self.batch)), "tests": list(self.tests)}
+        made |= {"augmentation": described(list(self.batch))}
+        return made | {"tests": list(self.tests)} if tests else made
 
     def cost(self, epochs: Sequence[int], speed: float) -> str:
         """Of runs with so many epochs each, at so many clips a second, in words."""

@@ -51,13 +51,24 @@ def keep_teacher(experiment: Experiment, folder: Path) -> Path:
     return own
 
 
-def given(folder: Path, profile: Profile) -> list[Kept]:
-    """The teachers of this profile in a folder. Raises: FileNotFoundError saying what to do."""
-    found = sorted(folder.glob(f"{profile.name}-*"))
+def given(folder: Path, profile: Profile, data_root: str | None) -> list[Kept]:
+    """The teachers of this profile in a folder.
+
+    Raises: ValueError for the book's own and a folder of recordings, of which these teachers have
+        heard nothing; FileNotFoundError where there is none. Both say what to do.
+    """
+    train = "python -m studies teachers"
+    if data_root is not None:
+        train += f" --data-root {data_root} --output FOLDER"
+        if folder.resolve() == TEACHERS:
+            raise ValueError(
+                f"the teachers in {folder} learnt from the embedded corpus, not from {data_root}: "
+                f"run {train} first, and name the folder with --teachers"
+            )
+    found = sorted(path for path in folder.glob(f"{profile.name}-*") if path.is_dir())
     if not found:
         raise FileNotFoundError(
-            f"no teacher of the profile {profile.name!r} in {folder}: run "
-            "python -m studies teachers first"
+            f"no teacher of the profile {profile.name!r} in {folder}: run {train} first"
         )
     return [Kept(str(path)) for path in found]
 

@@ -32,13 +32,12 @@ def tune(
 
     Each trial has half of `epochs`. Raises: ValueError when the file was made with other settings.
     """
-    made_with = sitting.made_with() | {
+    made_with = sitting.made_with(tests=False) | {
         "candidate": sitting.candidate,
         "teacher": teacher,
         "seeds": list(seeds),
         "trial_epochs": max(2, epochs // 2),
     }
-    made_with.pop("tests")  # none is heard
     found = begun(path, made_with)
     there = {row["arm"] for row in found["runs"]}
     missing = [arm for arm in dict.fromkeys(arms) if arm not in there]

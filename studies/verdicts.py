@@ -87,7 +87,8 @@ def sentence(row: dict[str, Any]) -> str:
     """One difference in words."""
     unit, scale = ("points", 100) if row.get("measure", "accuracy") == "accuracy" else ("nats", 1)
     low, middle, high = (scale * row[key] for key in ("low", "difference", "high"))
+    heard = f", {row['heard']}" if "heard" in row else ""  # devices, where not all of them
     return (
-        f"{row['system']} - {row.get('base', CONTROL)}, {row['epochs']} epochs: "
+        f"{row['system']} - {row.get('base', CONTROL)}, {row['epochs']} epochs{heard}: "
         f"{middle:+.2f} {unit}, {low:+.2f} to {high:+.2f} ({row['verdict']})"
     )

@@ -37,7 +37,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _weights(options: argparse.Namespace) -> dict[str, Any]:
-    teachers = given(options.teachers, options.profile)
+    teachers = given(options.teachers, options.profile, options.data_root)
     (seed,) = options.seeds
     experiment = Experiment(options.profile, options.data_root, seed, in_turn(teachers, seed))
     found = weights(experiment, options.systems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,16 @@ import torch
 from torch import nn
 
 from asclib.compression import Calibration, export
-from asclib.deploy import Counted, plan, read_model, run_on_chip, run_on_host, write_firmware
-from asclib.deploy.build import sizes
+from asclib.deploy import (
+    Counted,
+    plan,
+    products,
+    read_model,
+    run_on_chip,
+    run_on_host,
+    write_firmware,
+)
+from asclib.deploy.build import run_program, sizes
 from asclib.networks import TMSIC
 from asclib.networks.published import load_keras
 from tests.tflite import Reference, random_network
@@ -96,6 +105,13 @@ def test_the_host_equals_the_interpreter_on_300_clips(compiler, student):
     np.testing.assert_array_equal(answers, student.expected)
 
 
+def test_the_interpreter_refuses_dynamic_range(tmp_path):
+    need_reference()
+    path = export(TMSIC().eval(), tmp_path / "net.tflite", "dynamic_range")
+    with pytest.raises(RuntimeError, match="TFLM"):
+        Reference(path)
+
+
 def test_sanitizers_find_nothing_on_300_clips(student):
     need("make", "gcc")
     answers = run_on_host(student.folder, student.clips, SANITIZED, compiler="gcc")
@@ -148,6 +164,43 @@ def test_instructions_are_counted_equal_twice(chip, student):
     again = run_on_chip(student.folder, student.clips[:1])
     # a tick of the counter is 40 instructions, and may fall on either side
     assert abs(again.instructions - chip.instructions) <= 80
+
+
+# What a layer multiplies, counted where it is multiplied.
+COUNTER = """
+#include <stdio.h>
+long multiplied;
+void model_layer(int number) { fprintf(stderr, "%d %ld\\n", number, multiplied); multiplied = 0; }
+"""
+
+
+def counted_products(path: Path, folder: Path) -> list[int]:
+    """Of each operator, by a program that counts as it multiplies."""
+    write_firmware(path, folder)
+    header, product = (
+        folder / "arithmetic.h",
+        "return (int32_t)((uint32_t)sum + (uint32_t)(a * b));",
+    )
+    assert product in header.read_text()
+    counting = "extern long multiplied; multiplied++; " + product
+    header.write_text(header.read_text().replace(product, counting))
+    (folder / "counter.c").write_text(COUNTER)
+    run_program(["make", "-s", "-B", "host", "EXTRA=-DMODEL_COUNT counter.c"], folder)
+    clip = b"\0" * read_model(path).input.size
+    done = subprocess.run(["./host.out"], cwd=folder, input=clip, capture_output=True, check=True)
+    return [int(line.split()[1]) for line in done.stderr.decode().splitlines()]
+
+
+def test_products_are_those_that_the_c_multiplies(student, tmp_path):
+    need("make", "gcc")
+    counted = counted_products(student.path, tmp_path / "student")
+    assert counted == [products(operator) for operator in student.model.operators]
+    assert sum(counted) < 0.8 * sum(CONVOLUTIONS.values())  # the padding that is left out
+    for seed in range(20):
+        path = tmp_path / f"{seed}.tflite"
+        path.write_bytes(random_network(seed))
+        stated = [products(operator) for operator in read_model(path).operators]
+        assert counted_products(path, tmp_path / "random") == stated, f"network {seed}"
 
 
 # The second convolution as one would write it: the loops of a textbook.

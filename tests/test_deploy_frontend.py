@@ -26,6 +26,7 @@ from tests.toolchain import need
 
 WITHIN = 60 * np.log(10) / 20  # 60 dB in nepers
 LOG_MEL = LogMel.tmsic()
+FILTERS = frontend.first_filter, frontend.second_filter
 LOW_PASSES = {"exact": EXACT, "cheap": CHEAP}
 COMPILERS = ("gcc", "clang")
 ARM = "arm-none-eabi-gcc"
@@ -184,15 +185,22 @@ def test_another_number_of_bands(tmp_path, n_mels):
 def test_the_second_filter_makes_up_soxr_s_response(rate):
     """Of one sample amid silence, both filters make what soxr makes; the cheap ones nearly."""
     for low_pass, within in ((EXACT, 1e-5), (CHEAP, 0.05)):
-        fine = 160  # 16 kHz x 160 has every place that a first filter's tap can have
-        t = np.arange(-10 * fine, 10 * fine + 1) / fine
-        first = frontend.first_kernel(t, low_pass) / fine
-        hertz = np.arange(0, 4001, 10)
-        response = np.cos(2 * np.pi * np.outer(hertz, t) / 16_000) @ first
-        places = np.outer(hertz, np.arange(low_pass.half))
-        second = 2 * frontend.second_filter(rate, low_pass)
-        response *= np.cos(2 * np.pi * places / 16_000) @ second
-        assert np.abs(response - frontend.soxr_response(rate)[::10]).max() < within
+        found = frontend.response(rate, low_pass, np.arange(0, 4001, 10))
+        assert np.abs(found - frontend.soxr_response(rate)[::10]).max() < within
+
+
+@pytest.mark.parametrize("hertz", [1_000, 3_900, 4_150, 6_000, 13_000, 19_000])
+def test_a_tone_comes_out_as_loud_as_the_response_says(hertz):
+    """The taps on record, one filter after the other, over a second of a tone at 48 kHz."""
+    for low_pass in (EXACT, CHEAP):
+        x = np.sin(2 * np.pi * hertz * np.arange(48_000) / 48_000)
+        first, second = (make(48_000, low_pass) for make in FILTERS)
+        for taps, step in ((first[0], 3), (second, 2)):
+            whole = np.concatenate([taps[:0:-1], [2 * taps[0]], taps[1:]])
+            x = np.convolve(x, whole, "valid")[::step]
+        loud = np.sqrt(2 * np.mean(x**2))
+        stated = frontend.response(48_000, low_pass, np.array([float(hertz)]))[0]
+        assert loud == pytest.approx(stated, rel=0.01, abs=1e-6)
 
 
 def test_a_trained_student_hears_the_same_scenes(libraries, tiny_store):

@@ -94,8 +94,56 @@ best = max(("response", "rrs"), key=lambda name: float(predict(
     experiment.taught(name).net(), experiment.clips("validation").x).max()))
 build([experiment.taught(best)])
 """
-    [gap] = asked(tmp_path, text).gaps
-    assert gap.startswith("chapter: build([experiment.taught(best)])")
+    search, last = asked(tmp_path, text).gaps
+    assert search.startswith("chapter: best = max(")
+    assert last.startswith("chapter: build([experiment.taught(best)])")
+
+
+@pytest.mark.parametrize(
+    ("text", "missed"),
+    [
+        ("for seed in range(3):\n    experiment.student().net()\n    {}[0]\n", True),
+        ("print({}[0], experiment.taught('rrs').seconds())\n", True),
+        (
+            "build([experiment.taught('rrs')])\nprint({}[0], experiment.taught('rrs').net())\n",
+            False,
+        ),
+        ("build([experiment.taught('rrs')])\nprint({}[0], experiment.teacher().net())\n", False),
+        ("build([experiment.student()]) or {}[0]\n", False),
+    ],
+)
+def test_what_stops_before_it_has_asked_for_all_is_called_a_gap(
+    tmp_path: Path, text: str, missed: bool
+) -> None:
+    assert bool(asked(tmp_path, text).gaps) == missed
+
+
+def test_trainings_without_labels_stop_at_no_patience_and_validate_on_nobody() -> None:
+    waits = replace(PLAN, epochs=50, patience=3)
+    with rehearsal.tables_alone():
+        experiment = Experiment(TINY)
+        run = experiment.pretrained("vicreg", waits)
+        piece = ledger(run).pieces["run", run]
+        fit = len(experiment.table("fit"))
+    assert piece.steps == plan.Span(50 * (fit // PLAN.batch_size), 50 * (fit // PLAN.batch_size))
+    seen = PLAN.batch_size * piece.steps.most / 50
+    assert piece.work.most == pytest.approx(2 * 50 * seen, rel=0.2)  # two views of each clip
+
+
+def test_each_set_of_versions_takes_its_own_place(tmp_path: Path) -> None:
+    text = """
+from dataclasses import replace
+from asclib.augmentation import SixFold
+for subset in (None, 50):
+    experiment = Experiment(profile, data_root, seed, subset=subset)
+    build([replace(experiment.student(), data=replace(experiment.data, views=SixFold()))])
+"""
+    own = plan.Ledger()
+    with rehearsal.tables_alone():
+        chapter = tmp_path / "chapter.py"
+        chapter.write_text(HEAD + text)
+        own.enter(rehearsal.rehearse(chapter, {}))
+    assert len([key for key in own.pieces if key[0] == "views"]) == 2
 
 
 def test_statements_that_lead_to_no_training_are_not_run() -> None:

@@ -78,7 +78,7 @@ def test_a_factor_weighs_the_loss_and_leaves_the_labels_alone():
 
 
 def test_teachers_that_were_kept_take_turns(folder):
-    kept = given(folder / "teachers", SHORT)
+    kept = given(folder / "teachers", SHORT, None)
     assert [Path(one.kept_in).name for one in kept] == ["tiny-0", "tiny-1"]
     assert in_turn(kept, 3) == kept[1] and in_turn([], 3) is None
 
@@ -160,6 +160,15 @@ def test_several_times_the_epochs_are_asked_of_named_systems(tmp_path):
 def test_without_a_teacher_the_command_says_which_to_run_first(tmp_path):
     with pytest.raises(FileNotFoundError, match="run python -m studies teachers first"):
         main(["weights", "--teachers", str(tmp_path), "--output", str(tmp_path / "weights.json")])
+
+
+@pytest.mark.parametrize("command", ["weights", "comparison"])
+def test_the_books_own_teachers_do_not_teach_a_folder_of_recordings(tmp_path, command):
+    root = ("--data-root", str(tmp_path))
+    with pytest.raises(ValueError, match=f"not from {tmp_path}.*name the folder with --teachers"):
+        main([command, *root, "--output", str(tmp_path / "found.json")])
+    with pytest.raises(FileNotFoundError, match=f"teachers --data-root {tmp_path} --output FOLDER"):
+        main([command, *root, "--teachers", str(tmp_path), "--output", str(tmp_path / "f.json")])
 
 
 def test_without_weights_the_command_says_which_to_run_first(folder, tmp_path):

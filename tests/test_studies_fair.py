@@ -207,6 +207,10 @@ def test_a_run_of_other_settings_does_not_pass_for_the_same(folder):
     assert record.holds(row, design.settings())
     with pytest.raises(ValueError, match="has other phases: take its row out"):
         record.holds(row, design.settings() | {"phases": []})
+    another = row | {"seed": 7}  # is not there, and would stand beside the others of its arm
+    assert not record.holds(another, design.settings() | {"taught_by": "another teacher"})
+    with pytest.raises(ValueError, match="the run of arm .*, seed 0.* has other trial"):
+        record.holds(another, design.settings() | {"trial": {"smoothing": 0.4}})
 
 
 def test_seeds_of_the_trials_are_not_used_again(folder):
@@ -278,6 +282,15 @@ def test_the_decision_is_written_beside_the_runs(folder, capsys):
     decision = json.loads((folder / "fair.json").read_text())["decision"]["control"]
     assert len(decision["pairs"]) == 2 * len(verdicts.PAIRS)
     assert "rrs - response_response, 2 epochs" in capsys.readouterr().out
+
+
+def test_lengths_that_some_deciding_arm_lacks_are_not_decided(folder, capsys):
+    fair(folder, "--untuned", "--arms", "labels", "--epochs", "4", "--seeds", "0")
+    record = Record(folder / "fair.json")
+    assert record.lengths(["labels"], "control") == [2, 4]
+    assert record.lengths(list(DECIDING), "control") == [2]
+    fair(folder, "--decide")
+    assert ", 4 epochs" not in capsys.readouterr().out
 
 
 def test_the_primary_result_is_confirmed_once(folder):

@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from asclib.challenge import SAMPLE_RATE
+from asclib.evaluation import score
 from asclib.evaluation.statistics import difference
 from asclib.evaluation.systems import Clips, System
 from asclib.runs import Experiment
-from asclib.training import macro_accuracy, predict
-from studies import gap
+from asclib.training import macro_accuracy, predict, probabilities
+from studies import gap, renderings
 from studies.__main__ import main
-from studies.record import Record
+from studies.record import NOBODY, Record, key_of
 from studies.sitting import Sitting
+from studies.verdicts import sentence
 from tests.data import TINY
 
 FEW = ("none", "roll", "responses", "bandwidth", "published", "soup")
@@ -94,6 +96,8 @@ def test_a_soup_is_the_mean_of_weights_that_go_on_from_one_run(tiny_store):
             mean = torch.stack([state[name] for state in states]).mean(0)
             torch.testing.assert_close(value, mean)
     assert not torch.equal(states[0]["conv1.weight"], states[1]["conv1.weight"])
+    own = [member.seconds() - run.seconds() for member in members]
+    assert made.seconds() == pytest.approx(run.seconds() + sum(own))  # the first part once
 
 
 def test_the_best_temperature_undoes_one_that_was_put_in():
@@ -122,7 +126,24 @@ def test_a_row_has_the_validation_scores_of_its_network(folder):
     clips = run.data.clips("validation")
     logits = predict(run.net(), clips.x)
     assert row["validation"] == pytest.approx(macro_accuracy(logits, clips.labels), abs=1e-4)
-    assert row["tempered_log_loss"] > 0 and row["temperature"] > 0
+    assert row["temperature"] == pytest.approx(gap.best_temperature(logits, clips.labels), abs=1e-3)
+    said = torch.from_numpy(renderings.said_of_tests(run, {"own": run.data})).float()
+    table = Experiment(TINY).table("test")
+    for name, divided in (("log_loss", 1.0), ("tempered_log_loss", row["temperature"])):
+        found = score(probabilities(said / divided), table).overall.log_loss
+        assert row[name] == pytest.approx(found, abs=1e-3)
+
+
+def test_a_teacher_and_what_is_recommended_are_rows_as_well(folder):
+    study(folder, "--seeds", "0", "--only", "teacher", "all_but_teacher")
+    record = Record(folder / "gap.json")
+    rows = {row["arm"]: row for row in record.rows if row["seed"] == 0}
+    assert rows["teacher"]["candidate"] == "control" and rows["none"]["candidate"] == NOBODY
+    record.settings["recommended"] = {"factors": ["roll"]}
+    gap.compare(sitting(), record, ["recommended"], 2, [0])
+    found = Record(folder / "gap.json").rows[-1]
+    assert (found["arm"], found["factors"]) == ("recommended", ["roll"])
+    assert found["seconds"] > 0
 
 
 def test_the_differences_are_of_unseen_devices_and_of_all(folder):
@@ -137,25 +158,50 @@ def test_the_differences_are_of_unseen_devices_and_of_all(folder):
     expected = difference(*parts, Clips.of(record.table[unseen]))
     (row,) = [r for r in found if r["system"] == "roll" and r["heard"] == "unseen"]
     assert row["difference"] == pytest.approx(expected.estimate, abs=1e-5)
+    assert not any(one["primary"] for one in found)  # neither of its arms is there
+    assert ", 2 epochs, unseen: " in sentence(row)
 
 
 def test_what_validation_prefers_is_recommended(tmp_path, folder):
     record = Record(folder / "gap.json")
     with pytest.raises(ValueError, match="lacks all, all_but_mixstyle"):
-        gap.recommended(record, 2)
+        gap.recommended(record, 2, "control")
     scores = {name: 0.5 for name in gap.ARMS if name.startswith("all")} | {"all_but_mixup": 0.6}
-    record.rows += [
-        {"arm": name, "epochs": 2, "validation": score, "invented": score, "accuracy": 1 - score}
-        for name, score in scores.items()
-    ]
-    found = gap.recommended(record, 2)
+
+    def add(name, seed, mean, candidate="control"):
+        key = key_of(name, candidate, gap.TEACHER, seed, 2)
+        record.rows.append(key | {"validation": mean, "invented": mean, "accuracy": 1 - mean})
+
+    for name, mean in scores.items():
+        add(name, 0, mean)
+        add(name, 0, 1 - mean, candidate="mean")  # another's students, who prefer otherwise
+    add("all", 1, 0.9)  # a seed that no other arm has
+    found = gap.recommended(record, 2, "control")
     assert found["arm"] == "all_but_mixup" and "mixup" not in found["factors"]
+    assert found["seeds"] == [0] and found["validation"]["all"] == 0.5
     assert json.loads(json.dumps(found)) == found
 
 
-def test_the_plan_counts_what_is_longer(capsys):
-    study_of = ["gap", "--plan", "--clips-per-second", "500", "--candidate", "control"]
-    main([*study_of, "--recipe", "none", "--seeds", "0", "--only", "none"], TINY)
-    short = float(capsys.readouterr().out.split(" core-hours")[0].split()[-1])
-    main([*study_of, "--recipe", "none", "--seeds", "0", "--only", "none", "longer"], TINY)
-    assert float(capsys.readouterr().out.split(" core-hours")[0].split()[-1]) >= short
+def test_the_plan_counts_what_is_longer():
+    def hours(*names):
+        last = gap.plan(sitting(), names, 24, (0, 1), speed=0.05)[-1]
+        return float(last.split(" core-hours")[0].split()[-1])
+
+    recommended = hours()  # is always counted
+    one = hours("none") - recommended
+    soup = 24 + gap.SOUP * (24 // gap.PART)
+    assert recommended == pytest.approx(one * 2 * soup / 24, rel=0.01)
+    assert hours("longer") - recommended == pytest.approx(2 * one, rel=0.01)
+    assert hours("soup") - recommended == pytest.approx(one * soup / 24, rel=0.01)
+    assert hours("published") - recommended == pytest.approx(one, rel=0.01)
+
+
+def test_as_many_epochs_are_trained_as_the_plan_counts():
+    base = gap.made_of(sitting(), "none", 0, 24, ())
+    published = gap.made_of(sitting(), "published", 0, 24, ())
+    assert epochs(base) == epochs(published) == 24
+    assert epochs(gap.made_of(sitting(), "longer", 0, 24, ())) == 48
+
+
+def epochs(run):
+    return run.plan.epochs + (epochs(run.start) if run.start else 0)

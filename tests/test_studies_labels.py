@@ -209,6 +209,13 @@ def test_the_loss_with_the_best_mean_is_chosen(tmp_path):
     assert chosen(path) == "vicreg"
 
 
+def test_the_loss_is_tried_with_one_design(tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "tuning.json").write_text(json.dumps({"budget": 10, "runs": []}))
+    with pytest.raises(ValueError, match="other settings .*budget.*move it away"):
+        labels(tmp_path, "--tune")
+
+
 def test_power_and_cost_come_first(tiny_store, capsys):
     lines = plan(Sitting(TINY, None, (), "mean"), range(2), (24, 48), 500)
     cost = {name: next(line for line in lines if f"  {name}:" in line) for name in GROUPS}

@@ -10,11 +10,12 @@ import pytest
 from asclib.compression import simulate
 from asclib.evaluation import score
 from asclib.networks import count_parameters
-from asclib.runs import Experiment, Kept
+from asclib.runs import PROFILES, Experiment, Kept
 from asclib.training import predict
 from studies.__main__ import main
 from studies.ensembles import ensembles, ordinary
-from studies.teachers import keep_teacher, members
+from studies.scoreboard import known
+from studies.teachers import TEACHERS, keep_teacher, members
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,13 @@ def test_each_int8_form_is_set_against_its_own_float_form(results):
     pairs = {(row["system"], row["base"]) for row in found["differences"]}
     assert ("rrs_int8", "rrs") in pairs and ("rrs", "rrs") not in pairs
     assert ("response_int8", "rrs") not in pairs and ("teacher", "response") in pairs
+
+
+def test_a_folder_of_recordings_is_not_taught_by_the_books_own_teachers():
+    study = PROFILES["study"]
+    own = Kept(str(TEACHERS / "study-0"))
+    assert known(None, study, None, 0) == known(TEACHERS, study, "DIR", 0) == own
+    assert known(None, study, "DIR", 0) is None and known(None, study, None, 99) is None
 
 
 def test_ensembles_of_other_kinds_are_given_a_members_effort(tiny):

@@ -72,6 +72,15 @@ def test_a_run_that_was_cut_off_between_two_files_is_added_again(tmp_path):
     np.testing.assert_array_equal(found.values, right[0])
 
 
+def test_a_run_that_is_there_is_not_added_again(tmp_path):
+    right = np.random.default_rng(0).random((1, 2, 400)) < 0.7
+    record = synthetic(tmp_path / "fair.json", {"rrs": right})
+    before = record.path.read_bytes()
+    with pytest.raises(ValueError, match="has the run of arm rrs, .*seed 1.* already"):
+        record.add(record.rows[1], right[0, 1], np.zeros(400))
+    assert record.path.read_bytes() == before
+
+
 # ---- decisions ----------------------------------------------------------------------------------
 
 

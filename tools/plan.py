@@ -7,8 +7,7 @@ or given, times the multiply-accumulates of the network over the student's.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,8 +26,10 @@ from asclib.networks import TMSIC, look
 from asclib.pretraining.methods import SelfSupervised
 from asclib.runs import Data, Kept, Lesson, Run
 from asclib.runs.data import Tensors
-from asclib.training import Clips, Training
+from asclib.training import Training
 from asclib.tuning import Search
+from asclib.tuning.search import PLAN
+from studies.effort import clips_per_second
 from tools.rehearsal import Asked, clips, rehearse, tables_alone
 
 STUDENT = complexity(TMSIC()).macs
@@ -110,8 +111,8 @@ class Ledger:
             self._answers(teacher, data, output)
         for one in asked.searches:
             self._search(one)
-        for number, (net, fit, validation, plan) in enumerate(asked.single):
-            key = ("single", id(asked), number)
+        for net, fit, validation, plan in asked.single:
+            key = ("single", len(self.pieces))
             self.pieces[key] = _training(complexity(net).macs, fit, validation, plan, 0.0)
         return [piece for key, piece in self.pieces.items() if key not in before]
 
@@ -127,7 +128,8 @@ class Ledger:
         self._enter(("features", inputs), "features", heard * own)
         number = len(clips(data, split).x)
         if split == "fit" and data.views is not None:
-            self._enter(("views", inputs), "clips in their versions", number * own)
+            key = ("views", inputs, keys.digest(keys.plain(data.views)), data.subset)
+            self._enter(key, "clips in their versions", number * own)
         else:
             self._enter(("clips", inputs, split, number), "copies of splits", number * own)
 
@@ -163,12 +165,13 @@ class Ledger:
                 self._answers(lesson.teacher, run.data, output)
         fit, validation = (clips(run.data, split).x for split in ("fit", "validation"))
         _, macs, numbers = self._network(run, fit.shape[1:])
-        if isinstance(run.lesson, SelfSupervised):
+        plans, heard = [stage.plan(run.plan) for stage in stages] or [run.plan], len(validation)
+        if isinstance(run.lesson, SelfSupervised):  # no labels: no epoch is chosen, none the last
             macs *= 2  # each clip is seen in two views
-        size = 4.0 * numbers
-        own = _training(macs, len(fit), len(validation), _stage(run.plan, stages[:1]), size)
-        for stage in stages[1:]:
-            more = _training(macs, len(fit), len(validation), _stage(run.plan, (stage,)), 0.0)
+            plans, heard = [replace(run.plan, patience=None)], 0
+        own = _training(macs, len(fit), heard, plans[0], 4.0 * numbers)
+        for plan in plans[1:]:
+            more = _training(macs, len(fit), heard, plan, 0.0)
             own = replace(own, steps=own.steps + more.steps, work=own.work + more.work)
         self.pieces["run", run] = own
         self.chains[run] = waits + own.work
@@ -187,7 +190,7 @@ class Ledger:
         key = ("search", search.name())
         fit, validation = search.tables()
         macs = search.effort.macs or LIMITS[2022].macs or STUDENT
-        plan = Training(search.effort.epochs, batch_size=16)
+        plan = replace(PLAN, epochs=search.effort.epochs)
         one = _training(macs, len(fit), len(validation), plan, 0.0)
         number = search.effort.trials
         least = Span(one.work.least * 0, one.work.most) * number
@@ -197,13 +200,6 @@ class Ledger:
 
     def _enter(self, key: Any, kind: str, size: float, work: Span = Span()) -> None:
         self.pieces.setdefault(key, Piece(kind, size, work=work))
-
-
-def _stage(plan: Training, stages: Iterable[Any]) -> Training:
-    """The plan of one stage, as `distill` makes it."""
-    for stage in stages:
-        plan = replace(plan, epochs=max(1, round(plan.epochs * stage.epochs)))
-    return plan
 
 
 def _training(macs: int, fit: int, validation: int, plan: Training, size: float) -> Piece:
@@ -234,15 +230,7 @@ def _letters(data: Data) -> float:
 
 def timed() -> float:
     """Clips a second that a student is trained on here, on one core, or on the GPU."""
-    number = 1_024 if training.device().type == "cpu" else 65_536
-    x, labels = torch.randn(number, 1, 140, 8), torch.arange(number) % 10
-    fit = Clips(x, labels, np.arange(number))
-    seconds = []
-    for _ in range(2):  # the first one warms up
-        begun = time.perf_counter()
-        training.train(TMSIC(), fit, fit.take(np.arange(64)), Training(1), seed=0)
-        seconds.append(time.perf_counter() - begun)
-    return number / seconds[-1]
+    return clips_per_second(1_024 if training.device().type == "cpu" else 65_536)
 
 
 # ---- what is printed -----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ untrained one. What a chapter makes of an answer is not known then: such a state
 and what it would have named is `Unknown`.
 
 So a chapter is understood as long as *which* networks it trains does not depend on what others
-have learnt. A statement with `build` that stops before it got there is reported as a gap.
+have learnt. A statement that may have asked for more, had it not stopped, is reported as a gap.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ from asclib import runs, training, tuning
 from asclib.augmentation.clip import augmented_size
 from asclib.corpus import Corpus
 from asclib.corpus.embedded import CorpusSize, render
-from asclib.runs import Data, Kept, Run, run
+from asclib.runs import Data, Experiment, Kept, Run, run
 from asclib.runs.data import SCENES, Tensors
 from asclib.training import Clips, Training
 from asclib.tuning import Search, search
+from studies.label_arms import whole
 
 BEGIN = {"Experiment", "Run", "Search"}  # what trainings are made of
 _CLIPS = Data.clips
+RUNS = {  # what an experiment gives that can be trained
+    name for name, made in vars(Experiment).items() if callable(made) and name[0] != "_"
+} - {"clips", "table"}
 ASK = {"answers", "build", "clips", "folder", "history", "kept", "net", "run", "seconds", "train"}
 
 
@@ -190,6 +194,10 @@ def rehearse(source: Path, given: dict[str, Any]) -> Asked:
             values |= given
         else:
             statements += body
+    makers = RUNS | {"Run", "Search", "build", "train"}
+    for one in statements:
+        if isinstance(one, ast.FunctionDef) and _calls(one, makers):
+            makers.add(one.name)
     with _noted(asked), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for statement in leading(statements):
@@ -198,7 +206,7 @@ def rehearse(source: Path, given: dict[str, Any]) -> Asked:
                 exec(compile(ast.Module([statement], []), source.name, "exec"), values)
             except Exception as error:  # noqa: BLE001 - of whatever the unknown was given to
                 values |= {name: Unknown() for name in _named(statement) if name not in values}
-                if "build" in _words(statement) and asked.built == before:
+                if _misses(statement, makers, values, asked, before):
                     first = ast.unparse(statement).splitlines()[0]
                     asked.gaps.append(f"{source.stem}: {first} ({type(error).__name__})")
     return asked
@@ -275,6 +283,40 @@ def _words(statement: ast.stmt) -> set[str]:
     return {one.attr for one in ast.walk(statement) if isinstance(one, ast.Attribute)} | _used(
         statement
     )
+
+
+def _calls(statement: ast.stmt, names: set[str]) -> list[ast.Call]:
+    """The calls of functions, and of an experiment's methods, with these names."""
+    calls = [one for one in ast.walk(statement) if isinstance(one, ast.Call)]
+    return [
+        one
+        for one in calls
+        if (isinstance(one.func, ast.Name) and one.func.id in names - RUNS)
+        or (isinstance(one.func, ast.Attribute) and one.func.attr in names & RUNS)
+    ]
+
+
+def _misses(
+    statement: ast.stmt, makers: set[str], values: dict[str, Any], asked: Asked, built: int
+) -> bool:
+    """Whether a statement that stopped may have gone on to ask for more.
+
+    Args: built, how often `build` had been called before the statement.
+    """
+    calls = _calls(statement, makers)
+    if isinstance(statement, (ast.For, ast.While)):
+        return bool(calls)  # what it would have gone on to is not known
+    if asked.built > built:
+        return False  # it stopped at what it does with the networks
+    everything = whole(asked.runs)
+    for call in calls:
+        try:
+            run = eval(compile(ast.Expression(call), "call", "eval"), values)
+        except Exception:  # noqa: BLE001 - what it is given is not known either
+            return True
+        if not (isinstance(run, Run) and run in everything):
+            return True
+    return False
 
 
 def _named(statement: ast.stmt) -> set[str]:

@@ -125,6 +125,23 @@ def second_filter(rate: int, low_pass: LowPass) -> np.ndarray:
     return np.linalg.lstsq(rows, wanted * weight, rcond=None)[0]
 
 
+def response(rate: int, low_pass: LowPass, hertz: np.ndarray) -> np.ndarray:
+    """The gain of both filters from `rate` to 8 kHz at frequencies `hertz`, up to half the rate.
+
+    Tones above 4 kHz fold onto the band below; what is left of them there is their gain.
+    """
+    taps, (phases, _) = first_filter(rate, low_pass), ratio(rate, MIDDLE)
+    half = first_half(rate, low_pass)
+    places = np.arange(half)
+    if phases > 1:
+        places = np.arange(phases)[:, None] + phases * (half - 1 - np.arange(2 * half))
+    angles = 2 * np.pi * np.outer(hertz, places / (rate * phases))
+    first = np.cos(angles) @ taps.ravel() * (2 if phases == 1 else 1 / phases)
+    folded = hertz - MIDDLE * np.rint(hertz / MIDDLE)
+    angles = 2 * np.pi * np.outer(folded, np.arange(low_pass.half)) / MIDDLE
+    return np.abs(first * (2 * np.cos(angles) @ second_filter(rate, low_pass)))
+
+
 def soxr_response(rate: int) -> np.ndarray:
     """(4001,) the gain of soxr HQ from `rate` to 8 kHz at 0, 1, ..., 4,000 Hz.
 

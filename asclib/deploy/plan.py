@@ -21,6 +21,7 @@ ALIGNMENT = 8  # bytes; two words are read at once
 MOVED = 20  # buffers, the largest, whose order is searched
 ROWS = 3  # that a convolution works on at a time: MOST_ROWS in convolution.h
 ELEMENTWISE = {"ADD", "SUB", "MUL", "RELU", "RELU6", "QUANTIZE"}
+WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 ROW_BY_ROW = {"CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D"}
 
 
@@ -114,6 +115,42 @@ def work_bytes(operator: Operator) -> int:
         return 2 * (patches + height * span * channels)
     together = ROWS if operator.output.shape[1] >= ROWS else 1
     return 2 * ((together - 1) * sizes["stride_y"] + height) * columns * channels
+
+
+def products(operator: Operator) -> int:
+    """Pairs of numbers that the C multiplies for a convolution or a dense layer; else 0.
+
+    Fewer than the MACs where taps beside the picture are left out: those to its left and right, of
+    depthwise ones those above and below as well. More where places are filled up with zeros.
+    """
+    weights = operator.inputs[1] if operator.kind in WEIGHTED else None
+    if weights is None:
+        return 0
+    if operator.kind == "FULLY_CONNECTED":
+        return weights.size * operator.output.size // weights.shape[0]
+    if is_one_tap(operator):
+        return operator.output.size
+    made, columns, outputs = operator.output.shape[1:]
+    height, width = kernel_of(operator)
+    across, pairs = _inside(operator, 2), outputs + outputs % 2
+    if not is_convolution(operator):
+        return outputs * across * _inside(operator, 1)
+    if by_rows(operator):
+        return pairs * across * made * height * operator.input.shape[3]
+    seen = _aligned(height * width * operator.input.shape[3], 4)
+    return pairs * made * _aligned(columns, ROWS) * seen
+
+
+def _inside(operator: Operator, axis: int) -> int:
+    """Taps along an axis (1 or 2) that lie within the input, of all places of the output."""
+    kernel, (side, before) = kernel_of(operator), {1: ("y", "top"), 2: ("x", "left")}[axis]
+    sizes = window(operator, kernel)
+    places = (
+        place * sizes[f"stride_{side}"] - sizes[before] + tap * sizes[f"dilation_{side}"]
+        for place in range(operator.output.shape[axis])
+        for tap in range(kernel[axis - 1])
+    )
+    return sum(0 <= place < operator.input.shape[axis] for place in places)
 
 
 def lead(operator: Operator) -> int:

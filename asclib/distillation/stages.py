@@ -105,6 +105,11 @@ class Stage:
         checked.kind("arguments", self.arguments, dict, "give the loss's arguments by name")
         self._check_loss()
 
+    def plan(self, base: Training) -> Training:
+        """Of this stage, where the stages' training is `base`: see `epochs` and `monitor`."""
+        epochs = max(1, round(base.epochs * self.epochs))
+        return replace(base, epochs=epochs, monitor=self.monitor or base.monitor)
+
     def _check_loss(self) -> None:
         """Raises: ValueError for a loss that cannot be called as the trainer will call it."""
         if not callable(self.loss) or isinstance(self.loss, type):
@@ -239,11 +244,7 @@ def distill(
                 _connected(student, stage, teacher, fit.x[:1], seed),
                 fit,
                 validation,
-                replace(
-                    plan,
-                    epochs=max(1, round(plan.epochs * stage.epochs)),
-                    monitor=stage.monitor or plan.monitor,
-                ),
+                stage.plan(plan),
                 objective=objective(stage, teacher),
                 answers=teacher,
                 seed=another_order(seed, number),
