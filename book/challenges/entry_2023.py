@@ -233,8 +233,8 @@ print(yaml.safe_dump(made.meta["system"]["complexity"], sort_keys=False))
 # The organisers print an interval beside each accuracy. In the results of 2025 it is about ±0.25 points
 # {cite}`dcase2025results`; say it was the same in 2022 and 2023. Were two such figures independent, their
 # difference would be uncertain by $\sqrt{0.25^2 + 0.25^2} = 0.35$: from −0.05 to +0.65, and zero lies in it. On
-# the same clips it is less as a rule; by how much, only the answers of both systems could tell. And this is the uncertainty of
-# the *clips* alone. Each system was trained once.
+# the same clips it is less as a rule; by how much, only the answers of both systems could tell. And this is the
+# uncertainty of the *clips* alone. Each system was trained once.
 # :::
 #
 # How far would a second training have come out? The study of [the
