@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from asclib.challenge import UNSEEN_DEVICES
-from asclib.evaluation.statistics import difference, score
+from asclib.evaluation.statistics import Interval, difference, score
 from asclib.evaluation.systems import Clips, Measure, System
 from asclib.store import PROJECT, write_atomic
 from studies.models import TEACHING
@@ -38,77 +38,77 @@ LABELS = {  # arms whose names are not words yet
     "fitnets": "FitNets",
     "dist": "DIST",
 }
-MEASURES = ("accuracy", "unseen", "log_loss")  # of a run's row: accuracy, unseen_accuracy, log_loss
+Key = tuple[str, int, str]  # of a system: arm, epochs, who teaches
 
 
 def explored(record: Record) -> dict[str, Any]:
     """All systems of a record with their runs and scores, and the difference of each two.
 
-    Systems with a single run, and pairs that share fewer than two, have no interval.
+    A seed counts once it is there with all teachers of its system: the intervals are of whole
+    grids. Systems with a single run, and pairs that share fewer than two, have no interval.
     """
-    unseen = record.table["device"].isin(UNSEEN_DEVICES).to_numpy()
-    places = {"accuracy": record.clips, "log_loss": record.clips}
-    if unseen.any():
-        places["unseen"] = Clips.of(record.table[unseen])
-    systems = _systems(record)
-    several = len({who for _, _, who in systems} - {NOBODY}) > 1
-    asked = {
-        (key, measure): _asked(record, key, measure, unseen)
-        for key in systems
-        for measure in places
+    rows, measured = _systems(record), _measured(record)
+    systems = {
+        (key, name): _system(record, key, some, measure, mask)
+        for key, some in rows.items()
+        for name, (measure, mask) in measured.items()
     }
+    asked = {name: (Clips.of(record.table[mask]), how) for name, (how, mask) in measured.items()}
+    taught_by = [who for who in dict.fromkeys(who for *_, who in rows) if who != NOBODY]
     return {
         "corpus": record.settings["corpus"],
-        "teachers": [
-            TEACHING[who] for who in dict.fromkeys(who for *_, who in systems) if who != NOBODY
-        ],
+        "teachers": [TEACHING[who] for who in taught_by],
         "clips": len(record.table),
         "locations": len(record.clips.strata),
         "renderings": int(record.table["rendering"].nunique()),
         "systems": [
-            _shown(key, rows, several)
-            | {
-                "score": {
-                    m: _interval(score(asked[key, m], places[m], _measure(m))) for m in places
-                }
-            }
-            for key, rows in systems.items()
+            _shown(key, some, several=len(taught_by) > 1)
+            | {"score": {m: _interval(score(systems[key, m], *asked[m])) for m in asked}}
+            for key, some in rows.items()
         ],
         "pairs": {
             f"{i}-{j}": {
                 m: found
-                for m in places
-                if (found := _difference(asked[two, m], asked[one, m], places[m], _measure(m)))
+                for m in asked
+                if (found := _difference(systems[two, m], systems[one, m], *asked[m]))
             }
-            for (i, one), (j, two) in combinations(enumerate(systems), 2)
+            for (i, one), (j, two) in combinations(enumerate(rows), 2)
         },
     }
 
 
-def _systems(record: Record) -> dict[tuple[str, int, str], list[dict[str, Any]]]:
-    """The rows of each system: arm, epochs and who teaches, with the tuned second rate."""
-    rows = pd.DataFrame([row for row in record.rows if row["second_rate"] is None])
-    keys = ["arm", "epochs", "candidate"]
-    return {
-        key: some.to_dict("records")
-        for key, some in rows.groupby(keys, sort=False)
-        if len(some) > 1
+def _measured(record: Record) -> dict[str, tuple[Measure, np.ndarray]]:
+    """What the page can ask: how a clip is scored, and which clips count, (clips,) of bool."""
+    unseen = record.table["device"].isin(UNSEEN_DEVICES).to_numpy()
+    found: dict[str, tuple[Measure, np.ndarray]] = {
+        "accuracy": ("accuracy", np.ones_like(unseen)),
+        "unseen": ("accuracy", unseen),
+        "log_loss": ("log_loss", np.ones_like(unseen)),
     }
+    return {name: one for name, one in found.items() if one[1].any()}
 
 
-def _asked(record: Record, key: tuple[str, int, str], measure: str, unseen: np.ndarray) -> System:
-    arm, epochs, candidate = key
-    found = record.system(arm, epochs, candidate, _measure(measure))
-    if measure != "unseen":
-        return found
-    return System(found.name, found.values[:, unseen], found.seeds, found.teachers)
+def _systems(record: Record) -> dict[Key, list[dict[str, Any]]]:
+    """The rows of each system, with the tuned second rate and the seeds that are complete."""
+    rows = pd.DataFrame([row for row in record.rows if row["second_rate"] is None])
+    found: dict[Any, Any] = {}
+    for key, some in rows.groupby(["arm", "epochs", "candidate"], sort=False):
+        taught = some.groupby("seed")["teacher"].transform("nunique")
+        whole = some[taught == some["teacher"].nunique()]
+        if len(whole) > 1:
+            found[key] = whole.to_dict("records")
+    return found
 
 
-def _measure(name: str) -> Measure:
-    return "log_loss" if name == "log_loss" else "accuracy"
+def _system(
+    record: Record, key: Key, rows: list[dict[str, Any]], measure: Measure, mask: np.ndarray
+) -> System:
+    """The runs of these rows, on the clips that count."""
+    found = record.system(*key, measure).only({row["seed"] for row in rows})
+    return System(found.name, found.values[:, mask], found.seeds, found.teachers)
 
 
-def _shown(key: tuple[str, int, str], rows: list[dict[str, Any]], several: bool) -> dict[str, Any]:
+def _shown(key: Key, rows: list[dict[str, Any]], several: bool) -> dict[str, Any]:
     """A system's label, with the teacher where there are several, and its runs."""
     arm, epochs, candidate = key
     label = LABELS.get(arm, arm.replace("_", " "))
@@ -123,13 +123,14 @@ def _shown(key: tuple[str, int, str], rows: list[dict[str, Any]], several: bool)
     }
 
 
-def _interval(found: Any) -> list[float]:
+def _interval(found: Interval) -> list[float]:
     return [round(float(value), 5) for value in (found.estimate, found.low, found.high)]
 
 
 def _difference(one: System, other: System, places: Clips, measure: Measure) -> list[Any] | None:
     """Estimate, low, high and verdict of one - other over the runs that both have."""
-    if len(set(one.seeds) & set(other.seeds)) < 2:
+    runs, base = (set(zip(s.seeds, s.teachers or (), strict=True)) for s in (one, other))
+    if len(runs & base) < 2:
         return None
     found = difference(*shared(one, other), places, measure)
     return [*_interval(found), str(found.verdict)]

@@ -6,7 +6,7 @@ const MEASURES = {
   unseen: { of: "macro accuracy on unseen devices", column: 3, unit: "points", scale: 100, digits: 1, better: 1 },
   log_loss: { of: "log loss", column: 4, unit: "nats", scale: 1, digits: 3, better: -1 },
 };
-const LEFT = 90, RIGHT = 30, ROW = 26; // of the picture, in CSS pixels
+const LEFT = 90, RIGHT = 30, ROW = 26; // of the chart, in CSS pixels
 
 function openExplorer(data) {
   const byId = id => document.getElementById(id);
@@ -14,8 +14,9 @@ function openExplorer(data) {
 
   byId("back").hidden = !location.search.includes("book");
   byId("about").textContent =
-    `${data.clips.toLocaleString("en")} test clips of ${data.locations} places, in ${data.renderings} ` +
-    `${data.renderings > 1 ? "corpora" : "corpus"}: ${data.corpus}. Taught by ${data.teachers.join("; ") || "nobody"}. ` +
+    `${several(data.clips, "test clip")} of ${several(data.locations, "place")}, in ` +
+    `${several(data.renderings, "rendering")} of the corpus (${data.corpus}). ` +
+    `Taught by ${data.teachers.join("; ") || "nobody"}. ` +
     "No figure of this page may be set beside one of another corpus.";
 
   for (const id of ["one", "other"]) {
@@ -28,8 +29,8 @@ function openExplorer(data) {
     radio.parentElement.hidden = !known;
     radio.addEventListener("change", () => choose({ measure: radio.value }));
   }
-  window.addEventListener("hashchange", () => { read(); draw(); });
-  window.addEventListener("resize", draw);
+  window.addEventListener("popstate", () => { read(); draw(); }); // another address was typed or gone back to
+  window.addEventListener("resize", drawChart);
 
   /** Take the state from the address, which can be sent to somebody. */
   function read() {
@@ -46,13 +47,14 @@ function openExplorer(data) {
 
   function choose(change) {
     Object.assign(state, change);
-    location.hash = new URLSearchParams({
+    // in the place of the last one: "back" leads to the page that the reader came from
+    history.replaceState(null, "", "#" + new URLSearchParams({
       one: data.systems[state.one].name, other: data.systems[state.other].name, measure: state.measure,
-    });
+    }));
     draw();
   }
 
-  /** Estimate, low, high and verdict of one minus other; null where they share fewer than two seeds. */
+  /** Estimate, low, high and verdict of one minus other; null where they share fewer than two runs. */
   function difference() {
     const { one, other, measure } = state;
     const pair = data.pairs[one > other ? `${other}-${one}` : `${one}-${other}`];
@@ -77,18 +79,26 @@ function openExplorer(data) {
   function draw() {
     for (const id of ["one", "other"]) byId(id).value = state[id];
     for (const radio of document.querySelectorAll("[name=measure]")) radio.checked = radio.value === state.measure;
-    const found = difference(), runs = state.one === state.other ? [] : shared();
-    byId("answer").replaceChildren(...sentence(found, runs));
-    picture(byId("picture"), found, runs, MEASURES[state.measure]);
+    const runs = compared();
+    byId("answer").replaceChildren(...sentence(difference(), runs));
     byId("runs").tBodies[0].replaceChildren(...runs.map(run => row(run, MEASURES[state.measure])));
+    drawChart();
     list();
+  }
+
+  function compared() {
+    return state.one === state.other ? [] : shared();
+  }
+
+  function drawChart() {
+    chart(byId("chart"), difference(), compared(), MEASURES[state.measure]);
   }
 
   function sentence(found, runs) {
     const one = data.systems[state.one].label, other = data.systems[state.other].label;
     const measure = MEASURES[state.measure];
     if (state.one === state.other) return ["These are one and the same: choose two."];
-    if (!found) return [`These two share ${runs.length} ${runs.length === 1 ? "run" : "runs"}: too few to say anything.`];
+    if (!found) return [`These two share ${several(runs.length, "run")}: too few to say anything.`];
     const strong = document.createElement("strong");
     strong.textContent = found.verdict;
     const number = value => signed(value, measure);
@@ -101,9 +111,11 @@ function openExplorer(data) {
     };
     return [
       `“${one}” minus “${other}”, ${measure.of}: ${number(found.estimate)} ${measure.unit}, ` +
-      `${number(found.low)} to ${number(found.high)}, over ${seeds} seeds and ${teachers} ` +
-      `${teachers > 1 ? "teachers" : "teacher"}. Is there a difference? `,
+      `${number(found.low)} to ${number(found.high)}, over ${several(seeds, "seed")} and ` +
+      `${several(teachers, "teacher")}. Is there a difference? `,
       strong, reasons[found.verdict],
+      seeds === 1 ? " With one seed, the interval does not say what another would have given." : "",
+      teachers === 1 ? " With one teacher, it says nothing of other teachers." : "",
     ];
   }
 
@@ -113,6 +125,7 @@ function openExplorer(data) {
       .filter(entry => entry.score).sort((a, b) => better * (b.score[0] - a.score[0]));
     const low = Math.min(...order.map(entry => entry.score[1])), high = Math.max(...order.map(entry => entry.score[2]));
     const percent = value => `${(100 * (value - low)) / (high - low || 1)}%`;
+    const focused = byId("systems").contains(document.activeElement) && document.activeElement.dataset.place;
     byId("systems").replaceChildren(...order.map(({ place, score }) => {
       const item = element("li"), button = element("button"), track = element("span", "track");
       const range = element("span", "range"), dot = element("span", "dot");
@@ -121,6 +134,7 @@ function openExplorer(data) {
       dot.style.left = percent(score[0]);
       track.append(range, dot);
       button.type = "button";
+      button.dataset.place = place;
       button.append(element("span", "", data.systems[place].label), track,
         element("span", "value", (scale * score[0]).toFixed(digits)));
       button.setAttribute("aria-pressed", String(place === state.one || place === state.other));
@@ -129,6 +143,7 @@ function openExplorer(data) {
       item.append(button);
       return item;
     }));
+    if (focused) byId("systems").querySelector(`[data-place="${focused}"]`)?.focus();
   }
 
   read();
@@ -146,7 +161,7 @@ function row(run, measure) {
 }
 
 /** The interval on top, under it a row of dots for each teacher. */
-function picture(svg, found, runs, measure) {
+function chart(svg, found, runs, measure) {
   const teachers = [...new Set(runs.map(run => run.teacher))].sort((a, b) => a - b);
   const width = Math.max(300, svg.parentElement.clientWidth);
   const height = ROW * (teachers.length + 2) + 30, bottom = height - 30;
@@ -167,9 +182,10 @@ function picture(svg, found, runs, measure) {
   if (margin) for (const value of [-margin, margin]) vertical(value, "point");
   vertical(0, "zero");
   add("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: bottom, y2: bottom });
-  for (const value of ticks(most, width < 500 ? 1.5 : 2.5)) {
+  for (const value of ticks(most)) {
     add("text", { x: x(value), y: bottom + 18, "text-anchor": "middle" }, signed(value, measure));
   }
+  add("text", { x: 0, y: bottom + 18 }, measure.unit);
   if (found) {
     add("line", { class: "interval", x1: x(found.low), x2: x(found.high), y1: ROW, y2: ROW });
     add("circle", { class: "mean", cx: x(found.estimate), cy: ROW, r: 8 });
@@ -183,9 +199,9 @@ function picture(svg, found, runs, measure) {
   });
 }
 
-/** Round values from -most to most, about so many on each side of zero. */
-function ticks(most, each) {
-  const rough = most / each, power = 10 ** Math.floor(Math.log10(rough));
+/** Round values from -most to most, one or two on each side of zero. */
+function ticks(most) {
+  const rough = most / 2.5, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map(n => n * power).find(size => size >= rough);
   const count = Math.floor(most / step);
   return Array.from({ length: 2 * count + 1 }, (_, k) => (k - count) * step);
@@ -195,6 +211,11 @@ function ticks(most, each) {
 function signed(value, { scale, digits }) {
   const text = (scale * Math.abs(value)).toFixed(digits);
   return Number(text) === 0 ? text : (value > 0 ? "+" : "−") + text;
+}
+
+/** A number with its word: 1 seed, 2 seeds, no runs. */
+function several(count, word) {
+  return `${count ? count.toLocaleString("en") : "no"} ${word}${count === 1 ? "" : "s"}`;
 }
 
 function element(kind, name = "", text = "") {
