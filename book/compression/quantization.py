@@ -695,7 +695,7 @@ plotting.show(figure)
 # [the chapter on slips](../challenges/slips.ipynb) takes apart.)
 #
 # Is it always so little? No. For two systems called DSMN, of 56 thousand parameters each, submitted to DCASE 2023
-# {cite}`dcase2023low`, both numbers are public: 59.2 % in floating point and 56.4 % in int8, and 53.4 % and 50.8 %. That is 2.8
+# {cite}`wang2023dsmn`, both numbers are public: 59.2 % in floating point and 56.4 % in int8, and 53.4 % and 50.8 %. That is 2.8
 # and 2.6 points lost on TAU, more than the interval of any file in the table above reaches. Network, corpus
 # and quantiser all differ from ours, and we do not know which of them matters.
 #
@@ -708,8 +708,8 @@ plotting.show(figure)
 # * Eight bits were enough for our students with dynamic range: {glue:text}`embedded_dyna` points on the embedded corpus,
 #   {glue:text}`real_dyna` on real recordings. These files do not run on a microcontroller under TFLM.
 # * Full integer with a hundred calibration clips changes {glue:text}`embedded_100` points on the embedded corpus, and
-#   {glue:text}`embedded_draws` over draws and students, something like half a point to a point. On real recordings nothing
-#   was measurable: {glue:text}`real_100`.
+#   {glue:text}`embedded_draws` over draws and students: a loss of half a point to a point is likely, and where zero lies in
+#   the interval it is not shown. On real recordings nothing was measurable: {glue:text}`real_100`.
 # * How many clips are enough depends on the corpus: {glue:text}`real_enough` on real recordings,
 #   {glue:text}`embedded_enough` on the embedded one, for as many answers as a hundred keep. A single one cost
 #   {glue:text}`real_1` points on real recordings.
