@@ -1,20 +1,23 @@
-"""Chapters that look at clips run on every corpus that book/practice/tau.md allows."""
+"""Chapters run on every corpus that tau.md allows, and what they say of a study stays the same."""
 
 from __future__ import annotations
 
 import itertools
+import symtable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import matplotlib as mpl
+import myst_nb
+import nbformat
 import pytest
 
 from asclib.challenge import UNSEEN_DEVICES
 from asclib.runs import Experiment, profiles
 from tests.corpora import cut
-from tests.data import TINY
+from tests.data import PLAN, TINY
 from tools import book
 
 
@@ -66,21 +69,108 @@ def roots(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {part.__name__: cut(corpus, folder / part.__name__, part) for part in PARTS}
 
 
+def run(
+    topic: str, root: Path, monkeypatch: pytest.MonkeyPatch, without: str | None = None
+) -> None:
+    """The cells of a chapter on the corpus of a folder, their assertions among them.
+
+    Args: without, a call: cells that hold it, or want what those define, are left out.
+    """
+    [source] = book.chapters([topic])
+    monkeypatch.chdir(source.parent)
+    values: dict[str, Any] = {}
+    absent: set[str] = set()
+    with mpl.rc_context():
+        for cell in jupytext.read(source).cells:
+            if cell.cell_type != "code":
+                continue
+            wanted, defined = names(cell.source)
+            if (without and without in cell.source) or wanted & absent:
+                absent |= defined
+                continue
+            exec(compile(cell.source, f"{topic}: {cell.source[:40]!r}", "exec"), values)
+            absent -= defined
+            if "parameters" in cell.metadata.get("tags", ()):
+                values["data_root"] = str(root)
+    assert values["experiment"].corpus.root == root
+
+
+def names(code: str) -> tuple[set[str], set[str]]:
+    """The names that a cell looks up outside it, and those that it defines."""
+    top = symtable.symtable(code, "cell", "exec")
+    defined = {one.get_name() for one in top.get_symbols() if one.is_assigned()}
+    wanted: set[str] = set()
+    tables = [top]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        outer = table is top
+        wanted |= {
+            one.get_name()
+            for one in table.get_symbols()
+            if one.is_referenced() and (outer or one.is_global())
+        }
+    return wanted - defined, defined
+
+
 @pytest.mark.parametrize(
     ("topic", "part"), itertools.product(("dataset", "features", "augmentation"), PARTS)
 )
 def test_chapter_runs(
     topic: str, part: Any, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every cell, its assertions among them; the embedded corpus beside it is a small one."""
+    """The embedded corpus beside it is a small one."""
     monkeypatch.setitem(profiles.PROFILES, "quick", replace(TINY, name="quick"))
+    run(topic, roots[part.__name__], monkeypatch)
+
+
+# ---- chapters that train -------------------------------------------------------------------------
+
+LONGER = replace(PLAN, epochs=12, learning_rate=3e-3)  # until answers are no guesses
+LEARNING = replace(TINY, name="quick", student=LONGER, member=LONGER, stage=LONGER)
+
+
+def odd_in_every_way(clip):
+    """Three scenes, devices b and c, two cities."""
+    if three_scenes(clip) is None or (own := devices_b_and_c(clip)) is None:
+        return None
+    city, location, device = own
+    return "leiria" if city < "m" else "porto", f"{city}{location}", device
+
+
+@pytest.fixture(scope="module")
+def odd_root(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of such clips."""
+    return cut(Experiment(TINY).corpus, tmp_path_factory.mktemp("odd") / "corpus", odd_in_every_way)
+
+
+def committed(topic: str) -> dict[str, str]:
+    """What the prose of a chapter quotes, by name, as the committed notebook has it."""
     [source] = book.chapters([topic])
-    monkeypatch.chdir(source.parent)
-    values: dict[str, Any] = {}
-    with mpl.rc_context():
-        for cell in jupytext.read(source).cells:
-            if cell.cell_type == "code":
-                exec(compile(cell.source, f"{topic}: {cell.source[:40]!r}", "exec"), values)
-            if "parameters" in cell.metadata.get("tags", ()):
-                values["data_root"] = str(roots[part.__name__])
-    assert values["experiment"].corpus.root == roots[part.__name__]
+    cells = nbformat.read(source.with_suffix(".ipynb"), as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    kind = "application/papermill.record/text/plain"
+    return {
+        output.metadata["scrapbook"]["name"]: output.data[kind]
+        for output in outputs
+        if kind in output.get("data", {})
+    }
+
+
+@pytest.mark.parametrize("topic", ["scoreboard", "slips", "quantization", "qat", "training"])
+def test_chapter_that_trains_runs_and_its_study_says_the_same(
+    topic: str, odd_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers that its prose quotes are of studies, whatever corpus a reader has.
+
+    No file is exported: what a corpus changes in one are ranges, and simulations have the same.
+    """
+    glued: dict[str, str] = {}
+
+    def glue(name: str, value: object, display: bool = True) -> None:
+        glued[name] = repr(value)
+
+    monkeypatch.setattr(myst_nb, "glue", glue)
+    monkeypatch.setitem(profiles.PROFILES, "quick", LEARNING)
+    run(topic, odd_root, monkeypatch, without="exported(")
+    assert glued and glued.items() <= committed(topic).items()

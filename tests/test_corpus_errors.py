@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -71,14 +72,19 @@ def test_a_column_given_twice_is_named(root):
     refused(root, TRAIN, 1, "names a column twice", "keep one")
 
 
-def test_commas_for_tabs_are_named(root):
-    (root / "meta.csv").write_text((root / "meta.csv").read_text().replace("\t", ","))
-    refused(root, "meta.csv", 1, "commas where tabs belong", "tab-separated")
+SEPARATORS = {",": "commas", ";": "semicolons"}
 
 
-def test_commas_for_tabs_in_one_row_are_named(root):
-    edit(root / "meta.csv", 5, lambda line: line.replace("\t", ","))
-    refused(root, "meta.csv", 5, "commas where tabs belong", "tabs")
+@pytest.mark.parametrize("mark", SEPARATORS)
+def test_another_separator_than_tabs_is_named(root, mark):
+    (root / "meta.csv").write_text((root / "meta.csv").read_text().replace("\t", mark))
+    refused(root, "meta.csv", 1, f"{SEPARATORS[mark]} where tabs belong", "tab-separated")
+
+
+@pytest.mark.parametrize("mark", SEPARATORS)
+def test_another_separator_in_one_row_is_named(root, mark):
+    edit(root / "meta.csv", 5, lambda line: line.replace("\t", mark))
+    refused(root, "meta.csv", 5, f"{SEPARATORS[mark]} where tabs belong", "tabs")
 
 
 def test_a_row_cut_short_is_named(root):
@@ -86,9 +92,18 @@ def test_a_row_cut_short_is_named(root):
     refused(root, "meta.csv", 7, "3 fields for 4 columns", "complete the row")
 
 
-def test_an_empty_line_is_named(root):
-    edit(root / TRAIN, 4, lambda line: "")
-    refused(root, TRAIN, 4, "empty line", "delete")
+@pytest.mark.parametrize("line", ["", "  ", "\t\t\t"])
+@pytest.mark.parametrize("name", ["meta.csv", TRAIN])
+def test_an_empty_line_is_named(root, name, line):
+    path = root / name
+    path.write_text(path.read_text().replace("\n", f"\n{line}\n", 1))
+    refused(root, name, 2, "empty line", "delete")
+
+
+def test_empty_lines_at_the_end_of_a_table_are_none(root):
+    for path in root.rglob("*.csv"):
+        path.write_bytes(path.read_bytes() + b"\n\r\n\n")
+    assert Corpus.report(root).empty
 
 
 def test_text_that_is_not_utf8_is_named(root):
@@ -130,7 +145,7 @@ def test_a_file_in_another_folder_is_named(root):
 
 
 def rename_in_row(old: str, new: str):
-    return lambda line: line.replace(old, new)
+    return lambda line: re.sub(old, new, line, count=1)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +156,9 @@ def rename_in_row(old: str, new: str):
         ("-0-a.wav", "-x-a.wav", "slice 'x'", "number"),
         ("-0-a.wav", "-0-0-a.wav", "six fields", "<scene>-<city>"),
         (".wav", ".mp3", "neither .wav nor .flac", "convert"),
+        (".wav\t", ".wav \t", "a space before or after it", "the path alone"),
+        ("audio/", "\u00a0audio/", "a space before or after it", "the path alone"),
+        (r"^(.*?)\t", r'"\1"\t', "quotes around it", "the path alone"),
     ],
 )
 def test_a_file_name_not_of_the_form_is_named(root, old, new, problem, remedy):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -176,8 +177,7 @@ def test_what_cannot_be_heard_at_all_is_an_error_that_says_why(net, tmp_path, sa
 @pytest.mark.parametrize(
     "x, rate, message",
     [
-        (noise(RATE), None, "give that of the waveform in hertz"),
-        (noise(RATE), 0, "in hertz"),
+        *((noise(RATE), rate, "in hertz") for rate in (None, 0, 1, 999, 16_000.0, np.nan, "8000")),
         (noise(2 * RATE).reshape(2, -1), RATE, r"a waveform is \(samples,\), not \(2, 8000\)"),
         (np.ones(RATE, np.int16), RATE, "holds floats, not int16: divide by 32768"),
         (1e4 * noise(RATE), RATE, "floats in the scale of integers"),
@@ -356,6 +356,30 @@ def test_what_cannot_be_written_is_told_before_anything_is_heard(weights, tmp_pa
     assert command.main([path, "--model", weights, "--csv", output]) == 2
     said = capsys.readouterr()
     assert "has no folder to be in" in said.err and said.out == ""
+
+
+def test_neither_can_a_folder(weights, tmp_path, capsys) -> None:
+    path = str(wav(tmp_path / "x.wav", tone(), 44_100))
+    assert command.main([path, "--model", weights, "--json", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "is a folder: name a file in it" in said.err and said.out == ""
+
+
+def test_a_name_with_a_line_end_is_told_in_a_line_and_stored_as_it_is(
+    weights, tmp_path, capsys
+) -> None:
+    names = [str(tmp_path / "two\nlines.wav"), str(tmp_path / "two\r\nmore.wav")]
+    x = noise(2 * RATE)
+    x[:RATE] = 0
+    wav(Path(names[0]), x, RATE)
+    output = tmp_path / "out.csv"
+    assert command.main([*names, "--model", weights, "--csv", str(output)]) == 1
+    said = capsys.readouterr()
+    assert "two\\nlines.wav: 2 s" in said.out
+    note, error = said.err.splitlines()
+    assert "two\\nlines.wav: 1 of 2 seconds are silent" in note
+    assert "two\\r\\nmore.wav: cannot be opened" in error
+    assert set(pd.read_csv(output)["file"]) == {names[0]}
 
 
 def test_a_name_that_is_no_text_is_printed_all_the_same(weights, tmp_path) -> None:

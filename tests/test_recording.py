@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -112,6 +113,22 @@ def test_what_is_no_recording_is_named_in_a_line(tmp_path, capfd, name, content,
     assert capfd.readouterr().err == ""  # nor does a C library say anything
     with pytest.raises(CorpusError, match="Is a directory"):
         Recording.open(tmp_path)
+
+
+@pytest.mark.parametrize("rate", [0, 1, 999, 1_000_001, 2**31 - 1])
+def test_a_rate_that_no_recording_has_is_a_damaged_header(tmp_path, rate) -> None:
+    path = wav(tmp_path / "x.wav", noise(20_000), 8_000)
+    content = bytearray(path.read_bytes())
+    content[24:32] = struct.pack("<II", rate, 2 * rate)  # samples and bytes a second
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=f"x.wav: has a sample rate of {rate} Hz, by its header"):
+        Recording.open(path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(CorpusError, match="pipe.wav: is a pipe or a device.*to a file"):
+        Recording.open(tmp_path / "pipe.wav")
 
 
 def test_a_file_that_breaks_off_gives_the_seconds_before(tmp_path) -> None:

@@ -88,6 +88,9 @@ def path_problem(name: str) -> tuple[str, str] | None:
     """What keeps a name from being an audio file of the corpus, and the remedy, or None."""
     if "\\" in name:
         return f"{name!r} has Windows separators", "write forward slashes: audio/<file>"
+    if name != name.strip() or name[:1] == '"' == name[-1:]:
+        what = "quotes around it" if name[-1:] == '"' else "a space before or after it"
+        return f"{name!r} has {what}", "write the path alone: audio/<file>"
     folder, _, file = name.rpartition("/")
     if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
         return f"{name!r} leads outside the corpus folder", "write the path as audio/<file>"

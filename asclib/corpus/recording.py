@@ -25,6 +25,7 @@ from asclib.corpus.tables import CorpusError
 from asclib.progress import quiet
 
 KNOWN_FRAMES = 2**62  # libsndfile announces about 2^63 where a file does not tell its length
+RATES = 1_000, 1_000_000  # hertz: of another rate there is no recording, only a damaged header
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,14 @@ class Recording:
 
     @classmethod
     def open(cls, path: str | Path) -> Recording:
-        """Raises: CorpusError naming the file and why it is absent, empty or no audio."""
+        """Raises: CorpusError naming the file and why it is absent, empty or no audio, be it a pipe
+        or of a rate outside RATES.
+        """
         path = Path(path).expanduser()
         try:
+            if path.exists() and not (path.is_file() or path.is_dir()):  # to open one may never end
+                remedy = "write what comes out of it to a file, and name that"
+                raise CorpusError(str(path), None, "is a pipe or a device, and no file", remedy)
             with open(path, "rb") as file:
                 empty = not file.read(1)
         except OSError as reason:
@@ -53,6 +59,14 @@ class Recording:
             raise CorpusError(str(path), None, problem, "check the path") from None
         if empty:
             raise CorpusError(str(path), None, "has zero bytes", "fetch or record it again")
+        found = cls._opened(path)
+        if not RATES[0] <= found.rate <= RATES[1]:
+            problem = f"has a sample rate of {found.rate} Hz, by its header"
+            raise found.error(problem, "write it anew with the rate it was recorded at")
+        return found
+
+    @classmethod
+    def _opened(cls, path: Path) -> Recording:
         try:
             # mpg123 would tell all that it tries
             with quiet(), soundfile.SoundFile(os.fsencode(path)) as sound:

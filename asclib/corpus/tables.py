@@ -199,8 +199,8 @@ def read_table(
     )
     names = header.split("\t")
     missing = [column for column in columns if column not in names]
-    if "," in header or ";" in header:
-        return bad(1, "has commas where tabs belong", "save the file as tab-separated text")
+    if other := _other_separator(header):
+        return bad(1, f"has {other} where tabs belong", "save the file as tab-separated text")
     if missing:
         problem = f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}"
         return bad(1, f"{problem} (found: {header!r})", f"write a header line with {layout}")
@@ -211,18 +211,23 @@ def read_table(
     rows, kept = [], []
     for row, line in enumerate(lines, start=2):
         tabs = line.count("\t")
-        if line and tabs == len(names) - 1:
+        if not line.strip():  # or of empty fields, as a spreadsheet may write
+            bad(row, "is an empty line", "delete the line")
+        elif tabs == len(names) - 1:
             rows.append(row)
             kept.append(line)
-        elif not line.strip():
-            bad(row, "is an empty line", "delete the line")
-        elif "," in line:
-            bad(row, "has commas where tabs belong", "separate the fields by tabs")
+        elif other := _other_separator(line):
+            bad(row, f"has {other} where tabs belong", "separate the fields by tabs")
         else:
             problem = f"has {tabs + 1} fields for {len(names)} columns"
             bad(row, problem, f"complete the row: {layout}")
     fields = "\t".join(kept).split("\t") if kept else []  # of all rows: one list, not one a row
     return Table(name, rows, {c: fields[names.index(c) :: len(names)] for c in columns})
+
+
+def _other_separator(line: str) -> str | None:
+    """What a line has instead of tabs, by name."""
+    return "semicolons" if ";" in line else "commas" if "," in line else None
 
 
 def _read_clips(

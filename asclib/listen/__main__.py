@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         for output in filter(None, (options.csv, options.json)):
             if not output.absolute().parent.is_dir():
                 raise ValueError(f"{output} has no folder to be in: make it first")
+            if output.is_dir():
+                raise ValueError(f"{output} is a folder: name a file in it")
         listener = _listener(options)
     except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
@@ -54,8 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             one = listener.hear(name)
         except CorpusError as error:
-            heard[file] = str(error).replace(name, file)
-            print(heard[file], file=sys.stderr)
+            heard[file] = said = str(error).replace(name, file)
+            print(_one_line(said), file=sys.stderr)
             failed = True
             continue
         except ValueError as error:  # it is the model's, and comes with every file
@@ -65,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         failed = failed or one.damaged
         _show(file, one)
         for note in one.notes:
-            print(note, file=sys.stderr)
+            print(_one_line(note), file=sys.stderr)
     found = {file: one for file, one in heard.items() if isinstance(one, Heard)}
     if options.csv:
         write_atomic(options.csv, table(found, listener.classes).to_csv(index=False).encode())
@@ -128,12 +131,17 @@ def student_alone(path: Path = TRAINED) -> Model:
     return path if path.is_file() else Experiment(profile("quick")).student()
 
 
+def _one_line(text: str) -> str:
+    """The text without line ends and other control characters, which a file's name may have."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
+
+
 def _show(file: str, one: Heard) -> None:
     """Print the table of a file, its middle left out where it is long, and its decision."""
     shown = one.table[["start_s", "scene"]].copy()
     shown["probability"] = one.table[list(one.answer.index)].max(axis=1)
     best = one.answer.nlargest(3)
-    print(f"{file}: {len(shown)} s")
+    print(f"{_one_line(file)}: {len(shown)} s")
     print(shown.to_string(index=False, max_rows=SHOWN, float_format="{:.2f}".format, na_rep="-"))
     print("  ".join(f"{scene} {share:.2f}" for scene, share in best.items()))
     print(f"decision: {one.scene}\n", flush=True)

@@ -27,9 +27,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from asclib import checked
 from asclib.challenge.task import SAMPLE_RATE, SCENES
 from asclib.corpus.audio import LOUDEST
-from asclib.corpus.recording import Recording, unheard
+from asclib.corpus.recording import RATES, Recording, unheard
 from asclib.corpus.tables import CorpusError
 from asclib.features import FrontEnd, LogMel, resample
 from asclib.litert import LiteRT
@@ -275,8 +276,10 @@ def _blocks(seconds: Iterator[np.ndarray]) -> Iterator[list[np.ndarray]]:
 def _waveform(sound: np.ndarray | Tensor, sample_rate: int | None) -> np.ndarray:
     """(samples,) float32. Raises: ValueError saying what is asked."""
     samples = sound.detach().cpu().numpy() if isinstance(sound, Tensor) else np.asarray(sound)
-    if sample_rate is None or sample_rate != int(sample_rate) or sample_rate < 1:
-        raise ValueError(f"sample_rate is {sample_rate}: give that of the waveform in hertz")
+    try:
+        checked.whole_number("sample_rate", sample_rate, *RATES)
+    except ValueError as error:
+        raise ValueError(f"{error}, that of the waveform in hertz") from None
     if samples.ndim != 1:
         raise ValueError(f"a waveform is (samples,), not {samples.shape}: mix its channels down")
     if samples.dtype.kind != "f":
