@@ -48,6 +48,17 @@ def _macro_accuracy(probabilities: np.ndarray, scene: np.ndarray) -> float:
     return sum(recalls) / len(recalls)
 
 
+def test_one_location_of_each_scene_shows_no_spread_of_accuracy():
+    generator = np.random.default_rng(0)
+    scene = np.repeat(np.arange(10), 6)
+    p = generator.dirichlet(np.ones(10), len(scene))
+    alone = evaluate(p, _table(scene, np.repeat(np.arange(10), 6))).overall
+    assert np.isnan([alone.accuracy_low, alone.accuracy_high]).all()
+    assert alone.log_loss_low < alone.log_loss < alone.log_loss_high  # a mean over all places
+    two = evaluate(p, _table(scene, np.repeat(np.arange(20), 3))).overall
+    assert two.accuracy_low < two.accuracy == alone.accuracy < two.accuracy_high
+
+
 def test_scores_agree_with_scikit_learn_and_with_plain_loops():
     probabilities, clips, scene = _system(60, 5, seed=1)
     result = evaluate(probabilities, clips)

@@ -31,7 +31,8 @@ SUM_TOLERANCE = 1e-3  # file formats round probabilities; more than this is not 
 class Score:
     """Macro accuracy and log loss of one group of clips, each with its 95 % interval.
 
-    Ends are NaN where all clips are of one location: nothing says how another would differ.
+    Ends are NaN where nothing says how another location would differ: where all clips are of one,
+    and those of the accuracy, which is taken scene by scene, where no scene has two.
     """
 
     clips: int
@@ -160,8 +161,10 @@ def _score(right: np.ndarray, losses: np.ndarray, clips: Clips, intervals: bool)
         ("accuracy", right, 1.0),
         ("log_loss", losses, math.inf),
     )
+    in_a_scene = (clips.counts > 0).sum(0).max()
     for measure, each, highest in values:
-        if intervals and len(clips.counts) > 1:
+        places = in_a_scene if measure == "accuracy" else len(clips.counts)
+        if intervals and places > 1:
             one = statistics.score(_system(measure, each), clips, measure)
             found += one.estimate, max(one.low, 0.0), min(one.high, highest)
         else:
