@@ -25,21 +25,29 @@ PAIRS = (  # of the deciding arms: the primary one first
     ("labels_response", "labels"),
     ("labels_response", "response_response"),
 )
+ALSO = (  # what one phase is worth, and what a fresh start in the middle costs
+    ("response", "labels"),
+    ("response", "response_response"),
+    ("rrs", "response"),
+)
 
 
 def decide(record: Record, epochs: Sequence[int], candidate: str) -> dict[str, Any]:
     """The differences of the deciding arms, and those of all arms to the control.
 
     Returns: `primary` at the longest of the epochs; `pairs`, a row for each two deciding arms,
-        epochs and measure; `control`, each other arm minus labels in accuracy with Dunnett's
-        intervals, at the shortest of the epochs.
+        epochs and measure, and for those of ALSO that were run; `control`, each other arm minus
+        labels in accuracy with Dunnett's intervals, at the shortest of the epochs.
     Raises: ValueError naming the run that is missing of a deciding arm.
     """
     clips, rows = record.clips, []
     for length in epochs:
+        there = record.arms(length, candidate)
+        also = [pair for pair in ALSO if {*pair} <= there]
+        arms = [*DECIDING, *({arm for pair in also for arm in pair} - {*DECIDING})]
         for measure in ("accuracy", "log_loss"):
-            systems = {arm: record.system(arm, length, candidate, measure) for arm in DECIDING}
-            for one, other in PAIRS:
+            systems = {arm: record.system(arm, length, candidate, measure) for arm in arms}
+            for one, other in (*PAIRS, *also):
                 found = difference(*shared(systems[one], systems[other]), clips, measure)
                 pair = {"system": one, "base": other, "epochs": length, "measure": measure}
                 rows.append(pair | plain(found))

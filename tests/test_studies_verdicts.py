@@ -125,5 +125,6 @@ def test_arms_may_have_more_seeds_than_others(tmp_path):
     found = verdicts.decide(synthetic(tmp_path / "fair.json", right), [24], "x")
     seeds = {(row["system"], row["base"]): row["seeds"] for row in found["pairs"]}
     assert found["primary"]["seeds"] == 3 and seeds["rrs", "labels"] == 2
+    assert seeds["response", "labels"] == seeds["response", "response_response"] == 1
     against = {row["system"] for row in found["control"]}
     assert against == {*DECIDING, "dist", "response"} - {"labels"}
