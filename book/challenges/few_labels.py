@@ -231,7 +231,7 @@ def spread_over_time(stop, steps=300):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        yield float(F.normalize(z.detach(), dim=1).std(0).mean() * 4), float(loss)
+        yield float(F.normalize(z.detach(), dim=1).std(0).mean() * 4), loss.item()
 
 # %% mystnb={"figure": {"name": "fig-collapse", "caption": "How widely SimSiam spreads the unit embeddings of a toy, with the stop-gradient and without."}, "image": {"alt": "Two curves over 300 steps: one stays well above zero, the other falls to zero."}}
 with one_thread():  # sums this small are slower in two
