@@ -12,7 +12,8 @@
 # The limits of the challenge are modelled on a Cortex-M4 {cite}`martinmorato2022low`. We take a small one, with 256 KiB
 # of flash, 128 KiB of RAM and no operating system: those of Microchip's ATSAMD51J18, which runs at 120 MHz
 # {cite}`microchipsam`. So far we have counted, and believed that what is small enough on paper is small
-# enough there. In this chapter the student goes there, as far as an emulator can take it, with its ears: samples in, a scene out.
+# enough there. In this chapter the student goes there, if only on an emulator, and with its ears: samples in, a scene
+# out.
 #
 # ## What you will learn
 # * how a `.tflite` file becomes plain C that any compiler takes;
@@ -43,7 +44,7 @@ import numpy as np
 import pandas as pd
 import soxr
 
-from asclib import Experiment, LogMel, deploy, store
+from asclib import Experiment, deploy, store
 from asclib.complexity import complexity_of_file
 from asclib.compression import Calibration, exported
 from asclib.compression.qat import range_calibration
@@ -51,8 +52,6 @@ from asclib.corpus import read_audio
 from asclib.deploy import frontend
 from asclib.plotting import ACCENT, INK, MUTED, glue, glue_points, players
 from asclib.plotting import show, use_style
-
-use_style()
 
 # %% [markdown]
 # ## From the notebook to a file
@@ -65,6 +64,7 @@ use_style()
 # frame that sounds. On the chip silence is then clipped to −128, the lowest number that there is.
 
 # %%
+use_style()
 found = store.results("firmware")
 experiment = Experiment(profile, data_root, seed)
 net = experiment.student().net().eval()
@@ -72,6 +72,7 @@ clips = range_calibration(experiment.data).clips
 path = exported(net, "full_int8", Calibration(clips))
 model = deploy.read_model(path)
 count = complexity_of_file(path)
+glue("step", float(model.input.scale[0]))
 
 # %% [markdown]
 # ## The graph
@@ -191,42 +192,26 @@ show(fig)
 # %% [markdown]
 # Three things keep it low. A normalisation writes where it reads, and needs no second box. Boxes over
 # different operators use the same bytes. And where two boxes overlap, a convolution or a pooling overruns its own
-# input: it works from the lowest mel bands upwards, and when it writes some, nobody will read those of its input
-# again. Others have done so before: {cite:t}`blacker2020diagonal` let the input and output of any operator overlap,
-# and TinyEngine writes the output of a depthwise convolution over its input {cite}`lin2020mcunet`.
+# input: it works from the lowest mel bands upwards, and those that it writes over are read already. This is known
+# as diagonal memory optimisation {cite}`blacker2020diagonal`; TinyEngine has depthwise convolutions in place
+# {cite}`lin2020mcunet`.
 #
-# Why is the peak at `conv2`? These are the bytes while it runs:
-
-# %%
-at = layer.index("conv2")
-alive = [b for b in inside if b.born <= at <= b.dies]
-pd.DataFrame({
-    "what": [", ".join(maker[t] for t in b.tensors) or "unpacked rows"
-             for b in alive],
-    "bytes": [b.size for b in alive],
-    "from": [b.offset for b in alive],
-    "to": [b.offset + b.size for b in alive],
-}).sort_values("from", ignore_index=True)
-
-# %% [markdown]
-# It reads a large map and writes the largest. Its kernel sees seven mel bands, and three rows of output are made
-# at once: so nine rows of the input have to be unpacked, and the output may overrun all of the input but its last
-# bytes. What remains is the output, the unpacked rows, and those bytes. `conv2` alone fills the arena, so no other
-# way to place the boxes makes it smaller.
+# Why is the peak at `conv2`? It reads a large map and writes the largest. Its kernel sees seven mel bands, and three
+# rows of output are made at once: so nine rows of the input have to be unpacked, and the output may overrun all of the
+# input but its last bytes. `conv2` alone fills the arena, so no other way to place the boxes makes it smaller.
 #
 # Here are several figures for this memory. TFLM's was asked of TFLM, by its recording allocator:
 
 # %%
 dynamic = complexity_of_file(exported(net, "dynamic_range"))
 conv2, asked = (20 + 28) * 140 * 8, found["interpreter"]
-moved = placed.work[at].size
+needed = placed.held[layer.index("conv2")]
 print(f"{conv2:7,} input and output of conv2, as by the formula")
 print(f"{count.arena:7,} the file in its own order, nothing in place")
 print(f"{asked['activations']:7,} TFLM, and {asked['notes']:,} for its notes")
-print(f"{placed.arena:7,} the C, of which conv2 needs {placed.held[at]:,}")
+print(f"{placed.arena:7,} the C, of which conv2 needs {needed:,}")
 print(f"{dynamic.arena:7,} the dynamic range file in its own order")
-print(f"{4 * (placed.arena - moved):7,} the same if it overran as the C does")
-assert placed.arena == placed.held[at] < conv2 < count.arena < dynamic.arena
+assert placed.arena == needed < conv2 < count.arena < dynamic.arena
 assert count.arena == asked["activations"]
 
 # %% [markdown]
@@ -234,12 +219,10 @@ assert count.arena == asked["activations"]
 # formula lets element-wise layers write over their input, and asks that input and output of a convolution exist
 # at once. The file knows nothing of writing in place. Its normalisation after `conv2` is an operator that reads
 # one large map and makes another, and so two maps of 31,360 bytes set the peak. TFLM keeps to the file, and takes
-# just that; its notes, mostly pointers, were counted on a PC and are smaller on a chip. The C does better than the
-# formula, since it overruns.
+# just that; its notes are a PC's, and smaller on a chip. The C does better than the formula, since it overruns.
 #
-# **Dynamic range** keeps activations in float, four bytes each, and so takes four times the
-# second figure: twice the RAM of the chip. Overrunning would bring it down to the last one, which still leaves no
-# room for sound, spectrum or stack. TFLM refuses these files anyway.
+# **Dynamic range** keeps activations in float, four bytes each, and so takes four times the second figure: twice the
+# RAM of the chip. TFLM refuses these files anyway.
 #
 # ## All in
 #
@@ -251,8 +234,7 @@ assert count.arena == asked["activations"]
 # part takes. The stack counts as the 4 KiB that the linker script keeps for it.
 #
 # One thing is left out: sound that arrives by itself. No converter, DMA or interrupt fills the buffer of samples; a
-# file does, whenever it is empty. So the program shows what has to be computed and held, and not that it keeps up.
-# Whether it could is the last question of this chapter.
+# file does, whenever it is empty. So the program shows what is computed and held, and not that it keeps up.
 
 # %% mystnb={"figure": {"name": "fig-all-in", "caption": "Study: RAM and flash of the whole program at 48 kHz, part by part, with the cheap and the exact front end. Dashed: what the chip has. A file takes the place of the microphone."}, "image": {"alt": "Bars for each part. In RAM the samples take 47 KiB, the arena 34, a frame and its spectrum 8 each, the stack 4, the rest little; all take about 105 of 128. In flash the layers take 62, tables 17 or 24, all 83 or 90 of 256."}}
 EARS = {"cheap": ACCENT, "exact": INK}  # a front end and its colour
@@ -364,14 +346,13 @@ glue("one_tap", float(each["for a MAC"]["norm2"]))
 # {glue:text}`per_mac:.2f`, and `conv4` would seem twice as well done as `conv2`. It is not, it only skips more.
 #
 # A normalisation needs {glue:text}`one_tap:.0f`, since each of its products is also rounded, clipped and stored.
-# Its MACs are so few that it does not matter. But a count of MACs knows nothing of it.
 #
 # ## Large kernels or separable ones?
 #
 # [The complexity chapter](complexity.ipynb) built a depthwise-separable layer that makes maps of the same shape as
 # `conv2` with a twelfth of the MACs, though not by the same function. Is the chip twelve times faster? The study
-# built TMSIC with its second to fourth convolution made separable, and counted again. That network is not trained:
-# instructions do not ask what the weights are, and how accurate it would be is not known. *Filters* are the
+# built TMSIC with its second to fourth convolution made separable, and counted again. That network is not trained,
+# and how accurate it would be is not known; instructions do not ask what the weights are. *Filters* are the
 # depthwise half, a kernel for each map; *mixes* are the 1 × 1 convolution behind it.
 
 # %%
@@ -473,48 +454,48 @@ def brightness(sound):  # a second: energy above 4 kHz over that below
     return power[4_000:].sum() / power[:4_000].sum()
 
 
+log_mel, root = experiment.data.front_end, experiment.corpus.root
 names = experiment.corpus.split("test")["filename"]
-clips = (read_audio(experiment.corpus.root / name) for name in names)
+clips = (read_audio(root / name) for name in names)
 sound = soxr.resample(max(clips, key=brightness), 44_100, 48_000)
 low = {"soxr": soxr.resample(sound, 48_000, 8_000)}
 low |= {name: frontend.low_passed(sound, filters)
         for name, filters in filters_of.items()}
 picture = {n: log_mel(x[None], 8_000)[0, 0].numpy() for n, x in low.items()}
-off = np.abs(picture["cheap"] - picture["soxr"])
-print(f"cheap: {off.mean():.4f} nepers off, {off.max():.3f} at most")
+own = picture["cheap"] - picture["exact"]
+print(f"{np.abs(own).mean():.4f} nepers off, {np.abs(own).max():.3f} at most")
 low["cheap less soxr, amplified"] = low["cheap"] - low["soxr"]
 players({name: np.float32(x) for name, x in low.items()}, 8_000)
 
 # %% [markdown]
-# The first three sound alike. Of the last only the difference is left, made as loud as they are.
+# The last is a difference, made as loud as the others.
 #
-# A step of int8 is {glue:text}`step:.3f` nepers, and what is less than half of it mostly vanishes in rounding. But
-# each band has a logarithm of its own. So it does not matter how loud something above 4 kHz is beside all that is
-# below: it matters how loud it is beside the one band onto which it folds, and a soft band is easily moved. Let us add
-# a tone to the clip, of so many decibels above that band:
+# A step of int8 is {glue:text}`step:.3f` nepers, and less than half of it mostly vanishes in rounding. But each band
+# has a logarithm of its own. So what counts is how loud something above 4 kHz is beside the one band onto which it
+# folds, and a soft band is easily moved. Let us add a tone to the clip, so many decibels above that band:
 
 # %%
-scale, rows = float(model.input.scale[0]), {}
-glue("step", scale)
+rows = {}
 worst = float(hertz[hertz > 8_000][level["cheap"][hertz > 8_000].argmax()])
 for tone in (4_005.0, worst):
     folded = abs(tone - 8_000 * round(tone / 8_000))
     wave = np.sin(2 * np.pi * tone / 48_000 * np.arange(48_000))
-    alone = np.sin(2 * np.pi * folded / 8_000 * np.arange(8_000))
-    alone = log_mel(alone[None], 8_000)[0, 0, :, 3].numpy()
-    band = alone.argmax()
-    quiet = np.median(picture["exact"][band]) - alone[band]
+    below = np.sin(2 * np.pi * folded / 8_000 * np.arange(8_000))
+    alone = log_mel(below[None], 8_000)[0, 0, :, 3].numpy()
+    band, loud = alone.argmax(), alone.max()
     for louder in range(10, 61, 10):
-        x = sound + np.exp(quiet + louder / 20 * np.log(10)) * wave
-        a, b = (log_mel(frontend.low_passed(x, f)[None], 8_000)[0, 0]
+        size = 10 ** (louder / 20) * np.exp(picture["exact"][band, 3] - loud)
+        x = sound + size * wave
+        a, b = (log_mel(frontend.low_passed(x, f)[None], 8_000)[0, 0].numpy()
                 for f in filters_of.values())
-        rows[f"{tone:,.0f} Hz", louder] = (a - b)[band, 2:6].abs().mean()
-(pd.Series(rows).astype(float) / scale).unstack().round(1)
+        rows[tone, louder] = np.abs(a - b - own)[band, 2:6].mean()
+(pd.Series(rows) / model.input.scale[0]).unstack().round(1)
 
 # %% [markdown]
-# The columns are decibels, the numbers steps of int8 by which the cheap filters move the band. Just above 4 kHz half
-# a step needs some {glue:text}`edge_moves:.0f` dB at the least, and above 8 kHz
-# {glue:text}`fold_moves:.0f`: where phases agree, that is, so the table's means are smaller.
+# Rows are the tone's hertz, columns its decibels, and the numbers steps of int8 by which the cheap filters move the
+# band. At the least, half a
+# step needs {glue:text}`edge_moves:.0f` dB just above 4 kHz, and {glue:text}`fold_moves:.0f` above 8; the means in
+# the table are smaller, since phases do not always agree.
 #
 # ## Does it hear the same?
 #
@@ -556,28 +537,25 @@ glue_points("fresh", *(more[key] for key in ("estimate", "low", "high")))
 # %% [markdown]
 # The logits are equal bit for bit, on this kind of machine and on the emulated chip. With the exact front end the
 # program names at least {glue:text}`exact_same_scene:.1f` % of each set of clips as Python does, with the cheap one
-# {glue:text}`cheap_same_scene:.1f` %, and all the others are near ties. Of these there are many more: the column
-# before the last counts all clips whose two best scenes are as near in Python. With the exact front end LiteRT's
-# roundings decide most of them, and not the ears: with one network behind both, LogMel and it agree on
+# {glue:text}`cheap_same_scene:.1f` %, and all the others are near ties. There are many more of those: the column
+# before the last counts all clips whose two best scenes are as near in Python. With the exact front end mostly
+# LiteRT's roundings decide them: with one network behind both, LogMel and it agree on
 # {glue:text}`exact_same_scene_by_front_end:.1f` % or more. The cheap one leaves at least
-# {glue:text}`equal_numbers:.0f` % of the numbers of the pictures as they are.
-#
-# The sounds of ESC-10 {cite}`piczak2015esc` are ten kinds from rain to a clock's tick, and no scenes. They are here
-# because they were recorded and not computed; there is no right scene for them.
+# {glue:text}`equal_numbers:.0f` % of a picture's numbers as they are. The sounds of ESC-10 {cite}`piczak2015esc` are
+# ten kinds from rain to a clock's tick and no scenes; they are here because they were recorded and not computed.
 #
 # What do cheap ears cost in scenes? Their taps were chosen on the embedded corpus, so what counts is another
 # rendering, of {glue:text}`fresh_clips` clips. There the program names {glue:text}`fresh_right:.1f` % rightly and
 # Python {glue:text}`fresh_python_right:.1f` %: a difference of {glue:text}`fresh:+.1f` points,
-# {glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f` over the {glue:text}`fresh_places` locations, with this
-# one network. The quick student is a weak one; a better one has fewer near ties to lose.
+# {glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f` over {glue:text}`fresh_places` locations. That is less
+# than a point either way, for this one network, which is a weak one.
 #
 # ## How long, and how much energy?
 #
 # An emulator knows neither. What can be done without a board is to look at boards of others. MLPerf Tiny
 # {cite}`banbury2021mlperf` publishes what a small ResNet takes on many of them. These are four of its
 # measurements: three by STMicroelectronics with its own library, X-CUBE-AI {cite}`mlcommons2024tiny`, and an
-# older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`. Were time and energy to grow with the MACs, the
-# student would take as many times that as it has more MACs.
+# older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`.
 
 # %%
 RESNET = (9 * 16 * (3 + 2 * 16) * 32**2  # MACs, from its layers
@@ -596,24 +574,22 @@ likely = estimate.map("{:.2g}".format).add_prefix("student, ")
 boards.assign(**{"cycles/MAC": cycles.round(1)}, **likely).set_index("board")
 
 # %% [markdown]
-# The columns `s` and `mJ` are measured, of the ResNet. The last two are **estimates** for the student's network, and
-# no more than their two digits are meant. It has {glue:text}`ratio:.1f` times the MACs, so on a Cortex-M4 at 120 MHz,
-# the core and the clock of our chip, a clip would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s. This
-# takes all MACs for equal, which we have just seen they are not. The ResNet has 3 × 3 kernels on maps 32 wide; ours
-# are larger and lie on maps of eight to two frames, where a quarter of the taps can be skipped, by a library that
-# does.
+# The columns `s` and `mJ` are measured, of the ResNet. The last two are **estimates** for the student's network: it
+# has {glue:text}`ratio:.1f` times the MACs, so on a Cortex-M4 at 120 MHz, the core and the clock of our chip, a clip
+# would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s. This takes all MACs for equal, which we have
+# just seen they are not. The ResNet has 3 × 3 kernels on maps up to 32 wide; ours are larger, on eight to two frames,
+# and a quarter of their taps lies beside the picture.
 #
-# Energy is a matter of silicon, not of core and clock, and nobody has measured our chip. On the L4R5 of that board
-# it would be {glue:text}`mj_low:.0f` to {glue:text}`mj_high:.0f` mJ for the network.
+# Energy is a matter of silicon, not of core and clock. On an L4R5 it would be {glue:text}`mj_low:.0f` to
+# {glue:text}`mj_high:.0f` mJ for the network; nobody has measured our chip.
 #
-# Between the two times lies software: the same board at the same clock, with two libraries. An engine that nobody
-# has put on a board, such as ours, cannot be placed between them. Our count gives a floor, since a Cortex-M4 does
-# one instruction a cycle at the most: {glue:text}`floor_network:.2f` s for the network, and
-# {glue:text}`floor_ears:.2f` s for a second's work of the cheap front end, which the estimates leave out.
+# Between the two times lies software, and an engine that nobody has put on a board, such as ours, cannot be placed
+# between them. Our count gives a floor, since a Cortex-M4 does one instruction a cycle at the most:
+# {glue:text}`floor_network:.2f` s for the network, and {glue:text}`floor_ears:.2f` s for the cheap front end, which
+# the estimates leave out.
 #
-# From sound to answer it then takes this long. A second of sound has to be whole first. The front end works as it
-# comes, and has the last frame left to do. Then the network runs, and meanwhile new samples wait, 96 kB for each
-# second:
+# An answer needs a whole second of sound, the last frame's work of the front end, and the network. Meanwhile new
+# samples wait, 96 kB for each second:
 
 # %%
 CLOCK = 120e6
@@ -652,21 +628,21 @@ assert filled > 128
 # {glue:text}`answer_low:.1f` to {glue:text}`answer_high:.1f` s by the estimates. Our buffer holds
 # {glue:text}`buffer:.0f` kB. That suffices at the fast end, where {glue:text}`waits_low:.0f` kB wait, and not at
 # the slow end, where it would be {glue:text}`waits_high:.0f` kB: with them the program would need
-# {glue:text}`filled:.0f` KiB, and does not fit. The front end counts at its floor in all rows, so the last column is a
-# floor as well; at the slow end little is left of the second.
+# {glue:text}`filled:.0f` KiB, and does not fit. The front end counts at its floor in all rows; at the slow end little
+# is left of the second.
 #
 # ## Takeaways
-# * The student runs on an emulated Cortex-M4 in {glue:text}`cheap_ram:.0f` KiB of RAM and
-#   {glue:text}`cheap_flash:.0f` KiB of flash, from samples to scenes. A file takes the place of the microphone: that it
-#   keeps up in real time was not shown. Sound that waits takes more RAM than the network.
+# * From samples to scenes the student runs on an emulated Cortex-M4 in {glue:text}`cheap_ram:.0f` KiB of RAM and
+#   {glue:text}`cheap_flash:.0f` KiB of flash. A file takes the place of the microphone: that it keeps up was not shown.
+#   Sound that waits takes more RAM than the network.
 # * The arena is a third smaller than input and output of the largest layer, since a convolution can overrun
 #   its own input. TFLM, which keeps to the file, takes nearly twice as much; dynamic range would take four times that.
 # * The convolutions do {glue:text}`done:.0f` % of their MACs, at {glue:text}`per_product:.2f` instructions a product;
 #   depthwise filters take {glue:text}`filters_rate:.1f`. For `conv2`, {glue:text}`conv2_macs:.0f` times fewer MACs are
 #   {glue:text}`conv2_instructions:.1f` times fewer instructions.
 # * Even the cheap front end costs {glue:text}`cheap_share:.0f` % of the network's instructions, and no rule counts it. It
-#   moves a band only where something above 4 kHz is much louder than that band; in accuracy that made
-#   {glue:text}`fresh:+.1f` points ({glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f`), on a weak student.
+#   moves a band where something above 4 kHz is much louder than that band; in scenes that made
+#   {glue:text}`fresh:+.1f` points ({glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f`), with one weak student.
 # * All logits equal TFLM's, since the C rounds twice as TFLM does. Scenes differ from Python's on a PC only where two are
 #   nearly tied.
 # * At 120 MHz the network would take about {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s a clip, by estimates from
@@ -678,23 +654,20 @@ assert filled > 128
 # keep up there, and with how much sound in the buffer? And the slower?
 #
 # :::{dropdown} Solution
-# Times grow by 120 / 80. By the faster estimate the network takes 0.50 s and the ears 0.15 s or more: the chip is busy
-# for two thirds of each second, and keeps up. While the network runs 48 kB of samples wait, all that the buffer holds.
-# A second of samples, 96 kB, is safer, and 320 KiB have room for it. By the slower estimate the network alone takes
-# 1.2 s. No buffer helps: the chip falls behind with every clip.
+# Times grow by 120 / 80. By the faster estimate network and ears (0.15 s or more) keep the chip busy for two thirds of
+# each second: it keeps up. But while the network runs 48 kB of samples wait, as much as the buffer holds. A second of
+# samples is safer, and 320 KiB have room for it. By the slower estimate the network alone takes more than a second,
+# and no buffer helps: the chip falls behind with every clip.
 # :::
 #
 # **2.** Twice as many filters in every convolution: what breaks first, of RAM, flash, time and the rules?
 #
 # :::{dropdown} Solution
-# MACs grow with the filters of a layer times those of the one before: `conv2` to `conv4` take four times as many,
-# `conv1` twice. That is about 100 million, over three times the 30 million of the challenge. Its 128 kB of weights
-# are exceeded as well: they grow fourfold, to some 200 kB, though the flash would hold them.
-#
-# Time is next. Four times our floor are 0.7 s, and with the ears 0.8; by the faster estimate it would be 1.3 s, too
-# late for every next second. RAM is the smaller problem: all activations but the input double, and so does what
-# `conv2` unpacks, so the arena takes about 69,300 bytes. With all the rest it is about 141,000, some 10,000 over what
-# the chip has. But to hold less sound, as one would wish, takes a network that is faster.
+# `conv2` to `conv4` make four times the MACs, `conv1` twice. That is about 100 million, and the challenge allows 30.
+# Weights grow fourfold as well, to some 200 kB: the flash would hold them, the rule's 128 kB would not. Time is next:
+# four times our floor are 0.7 s, and 0.8 with the ears; by the faster estimate the network alone takes 1.3 s, too long
+# for every second. RAM is the smaller problem. The arena doubles to about 69,300 bytes, and the program to 141,000,
+# some 10,000 more than the chip has; but holding less sound takes a network that is faster.
 # :::
 #
 # **3.** Bring a network of your own to the chip, and find its most expensive layer. It takes Debian's `make`,
