@@ -61,7 +61,7 @@ from asclib.plotting import show, use_style
 # [quantisation](quantization.ipynb), with one precaution. A frame of digital silence lies at −36 nepers, far
 # below anything that a microphone hears. One such frame among the clips would stretch the input's range, and
 # halve what eight bits can tell apart. `range_calibration` gives such a frame the values of its clip's softest
-# frame that sounds. On the chip silence is then clipped to −128, the lowest number that there is.
+# frame that sounds.
 
 # %%
 use_style()
@@ -131,7 +131,7 @@ sums = range(-30_000, 30_000)
 once = [(n * multiplier + (1 << (30 + bits))) >> (31 + bits) for n in sums]
 twice = [rounding_shift(high_product(n, multiplier), bits) for n in sums]
 other = [n for n, a, b in zip(sums, once, twice, strict=True) if a != b]
-print(f"{len(other)} of {len(sums):,} sums round otherwise: {other[:4]}, ...")
+print(f"{len(other)} of {len(sums):,} sums round otherwise: {other[:3]} ...")
 assert 230 in other and max(map(abs, np.subtract(once, twice))) == 1
 
 # %% [markdown]
@@ -208,7 +208,7 @@ conv2, asked = (20 + 28) * 140 * 8, found["interpreter"]
 needed = placed.held[layer.index("conv2")]
 print(f"{conv2:7,} input and output of conv2, as by the formula")
 print(f"{count.arena:7,} the file in its own order, nothing in place")
-print(f"{asked['activations']:7,} TFLM, and {asked['notes']:,} for its notes")
+print(f"{asked['activations']:7,} TFLM, and {asked['notes']:,} of its own")
 print(f"{placed.arena:7,} the C, of which conv2 needs {needed:,}")
 print(f"{dynamic.arena:7,} the dynamic range file in its own order")
 assert placed.arena == needed < conv2 < count.arena < dynamic.arena
@@ -219,7 +219,7 @@ assert count.arena == asked["activations"]
 # formula lets element-wise layers write over their input, and asks that input and output of a convolution exist
 # at once. The file knows nothing of writing in place. Its normalisation after `conv2` is an operator that reads
 # one large map and makes another, and so two maps of 31,360 bytes set the peak. TFLM keeps to the file, and takes
-# just that; its notes are a PC's, and smaller on a chip. The C does better than the formula, since it overruns.
+# just that; what it takes for itself is a PC's, and less on a chip. The C does better than the formula, since it overruns.
 #
 # **Dynamic range** keeps activations in float, four bytes each, and so takes four times the second figure: twice the
 # RAM of the chip. TFLM refuses these files anyway.
@@ -286,8 +286,8 @@ for name in ("conv2", "conv4"):
 # clock goes on by a nanosecond for each instruction, and the chip's own timer reads it, in steps of 40. So
 # instructions are counted, and the same ones each time.
 #
-# They are no cycles. The emulator knows no pipeline, no load or division that takes longer than an addition, and no
-# flash that keeps the processor waiting. It shows where the work is, and not how long it takes.
+# They are no cycles: the emulator knows no pipeline, no load or division that takes longer than an addition, and no
+# flash that keeps the processor waiting.
 
 # %% mystnb={"figure": {"name": "fig-instructions", "caption": "Study: instructions on a Cortex-M4 for a second of sound at 48 kHz, and flash, by operator; last, either front end with its tables, in the colours of the figure before."}, "image": {"alt": "Two panels of horizontal bars. Of the instructions conv2 and the front ends take the most; of the flash conv3, conv4, conv2 and the front ends' tables."}}
 layers = pd.DataFrame(found["layers"]).set_index("layer")
@@ -313,7 +313,7 @@ show(fig)
 # Flash is spent elsewhere. It goes where the weights are: `conv4` takes more of it than `conv2`, for
 # {glue:text}`conv4_share:.0f` % of the instructions. The tables of a front end are as large as a layer's weights.
 #
-# And the ears are not for free. The exact front end takes {glue:text}`exact_front:.1f` million, that is
+# The exact front end takes {glue:text}`exact_front:.1f` million, that is
 # {glue:text}`exact_share:.0f` % of what the network takes; the cheap one
 # {glue:text}`cheap_front:.1f` million, {glue:text}`cheap_share:.0f` %. No rule of the challenge counts them.
 #
@@ -338,6 +338,7 @@ for name, unit in (("per_mac", "macs"), ("per_product", "products")):
     glue(name, large["instructions"].sum() / large[unit].sum())
 glue("done", 100 * large["products"].sum() / large["macs"].sum())
 glue("one_tap", float(each["for a MAC"]["norm2"]))
+rates = rates.rename(columns={"macs": "MACs"})
 (rates / 1e3).map("{:,.0f}".format).assign(**each)
 
 # %% [markdown]
@@ -365,7 +366,7 @@ for name in ("conv2", "conv3", "conv4"):
     both = rows[name, "filters"] + rows[name, "mixes"]
     for unit in ("macs", "instructions"):
         glue(f"{name}_{unit}", float(rows[name, "whole"][unit] / both[unit]))
-table = pd.DataFrame(rows).T.astype(int)
+table = pd.DataFrame(rows).T.astype(int).rename(columns={"macs": "MACs"})
 each = (table["instructions"] / table["products"]).round(1)
 filters, mixes = (table.xs(n, level=1).sum() for n in ("filters", "mixes"))
 for name, row in (("filters", filters), ("mixes", mixes)):
@@ -440,8 +441,7 @@ pd.DataFrame({
 # At 48 kHz each further multiplication of the exact filters costs {glue:text}`each:.1f` instructions. At that rate
 # the filters are {glue:text}`cheap_filters:.0f` % of the cheap front end and {glue:text}`exact_filters:.0f` % of the
 # exact one; spectrum and mel bands are the rest. At 44.1 kHz the ratio of the rates is no whole number: the first
-# filter needs taps of its own for each of 160 phases, and the tables grow. A device that may choose its rate samples
-# at 48 kHz.
+# filter needs taps of its own for each of 160 phases, and the tables grow.
 #
 # Up to 3.7 kHz the cheap filters are within {glue:text}`cheap_off:.1f` dB of soxr. Above, they do not fall as deep.
 # A tone just above 4 kHz comes back just below it at {glue:text}`cheap_edge:.0f` dB, and one above 8 kHz at
@@ -463,12 +463,13 @@ low |= {name: frontend.low_passed(sound, filters)
         for name, filters in filters_of.items()}
 picture = {n: log_mel(x[None], 8_000)[0, 0].numpy() for n, x in low.items()}
 own = picture["cheap"] - picture["exact"]
-print(f"{np.abs(own).mean():.4f} nepers off, {np.abs(own).max():.3f} at most")
+print(f"nepers off: {abs(own).mean():.4f}, at most {abs(own).max():.3f}")
 low["cheap less soxr, amplified"] = low["cheap"] - low["soxr"]
 players({name: np.float32(x) for name, x in low.items()}, 8_000)
 
 # %% [markdown]
-# The last is a difference, made as loud as the others.
+# So far the cheap filters are off the exact ones. The last sound is all that they add or lose, made as loud as the
+# others.
 #
 # A step of int8 is {glue:text}`step:.3f` nepers, and less than half of it mostly vanishes in rounding. But each band
 # has a logarithm of its own. So what counts is how loud something above 4 kHz is beside the one band onto which it
@@ -477,7 +478,7 @@ players({name: np.float32(x) for name, x in low.items()}, 8_000)
 # %%
 rows = {}
 worst = float(hertz[hertz > 8_000][level["cheap"][hertz > 8_000].argmax()])
-for tone in (4_005.0, worst):
+for tone in (4_005, worst):
     folded = abs(tone - 8_000 * round(tone / 8_000))
     wave = np.sin(2 * np.pi * tone / 48_000 * np.arange(48_000))
     below = np.sin(2 * np.pi * folded / 8_000 * np.arange(8_000))
@@ -488,7 +489,7 @@ for tone in (4_005.0, worst):
         x = sound + size * wave
         a, b = (log_mel(frontend.low_passed(x, f)[None], 8_000)[0, 0].numpy()
                 for f in filters_of.values())
-        rows[tone, louder] = np.abs(a - b - own)[band, 2:6].mean()
+        rows[int(tone), louder] = np.abs(a - b - own)[band, 2:6].mean()
 (pd.Series(rows) / model.input.scale[0]).unstack().round(1)
 
 # %% [markdown]
@@ -532,6 +533,7 @@ for key in ("right", "python_right"):
 more = fresh["more_right"]
 glue("fresh_clips", int(fresh["clips"]))
 glue("fresh_places", int(more["locations"]))
+assert -0.01 < more["low"] < more["high"] < 0.01
 glue_points("fresh", *(more[key] for key in ("estimate", "low", "high")))
 
 # %% [markdown]
@@ -554,7 +556,7 @@ glue_points("fresh", *(more[key] for key in ("estimate", "low", "high")))
 #
 # An emulator knows neither. What can be done without a board is to look at boards of others. MLPerf Tiny
 # {cite}`banbury2021mlperf` publishes what a small ResNet takes on many of them. These are four of its
-# measurements: three by STMicroelectronics with its own library, X-CUBE-AI {cite}`mlcommons2024tiny`, and an
+# measurements, on boards called NUCLEO: three by STMicroelectronics with its own library, X-CUBE-AI {cite}`mlcommons2024tiny`, and an
 # older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`.
 
 # %%
@@ -563,14 +565,14 @@ RESNET = (9 * 16 * (3 + 2 * 16) * 32**2  # MACs, from its layers
           + (9 * (32 * 64 + 64 * 64) + 32 * 64) * 8**2 + 64 * 10)
 ratio = found["file"]["macs"] / RESNET
 boards = pd.DataFrame(  # of MLPerf Tiny's logs: seconds, mJ an inference
-    [("NUCLEO-L4R5ZI", "M4", 120, "X-CUBE-AI", 0.165, 6.9),
-     ("NUCLEO-L4R5ZI", "M4", 120, "microTVM", 0.390, 20.2),
-     ("NUCLEO-U575ZI-Q", "M33", 160, "X-CUBE-AI", 0.111, 2.58),
-     ("NUCLEO-H7A3ZI-Q", "M7", 280, "X-CUBE-AI", 0.0408, 5.09)],
+    [("L4R5ZI", "M4", 120, "X-CUBE-AI", 0.165, 6.9),
+     ("L4R5ZI", "M4", 120, "microTVM", 0.390, 20.2),
+     ("U575ZI-Q", "M33", 160, "X-CUBE-AI", 0.111, 2.58),
+     ("H7A3ZI-Q", "M7", 280, "X-CUBE-AI", 0.0408, 5.09)],
     columns=["board", "Cortex", "MHz", "library", "s", "mJ"])
 cycles = boards["s"] * boards["MHz"] * 1e6 / RESNET
 estimate = boards[["s", "mJ"]] * ratio
-likely = estimate.map("{:.2g}".format).add_prefix("student, ")
+likely = estimate.map("{:.2g}".format).add_prefix("student ")
 boards.assign(**{"cycles/MAC": cycles.round(1)}, **likely).set_index("board")
 
 # %% [markdown]
@@ -647,7 +649,7 @@ assert filled > 128
 #   nearly tied.
 # * At 120 MHz the network would take about {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s a clip, by estimates from
 #   another network on others' boards; the ears add {glue:text}`floor_ears:.1f` s or more. At the slow end the sound
-#   that waits no longer fits.
+#   that waits no longer fits. On an L4R5 the network would take {glue:text}`mj_low:.0f` to {glue:text}`mj_high:.0f` mJ.
 #
 # ## Exercises
 # **1.** The STM32L496 of the first chapter runs at 80 MHz, and has 320 KiB of RAM. Does the faster of the two estimates
@@ -665,9 +667,8 @@ assert filled > 128
 # :::{dropdown} Solution
 # `conv2` to `conv4` make four times the MACs, `conv1` twice. That is about 100 million, and the challenge allows 30.
 # Weights grow fourfold as well, to some 200 kB: the flash would hold them, the rule's 128 kB would not. Time is next:
-# four times our floor are 0.7 s, and 0.8 with the ears; by the faster estimate the network alone takes 1.3 s, too long
-# for every second. RAM is the smaller problem. The arena doubles to about 69,300 bytes, and the program to 141,000,
-# some 10,000 more than the chip has; but holding less sound takes a network that is faster.
+# four times our floor are 0.7 s, and 0.8 with the ears; by the faster estimate the network alone takes 1.3 s. RAM is the smaller problem. The arena doubles to about 69,300 bytes, and the program to 141,000,
+# some 10,000 more than the chip has.
 # :::
 #
 # **3.** Bring a network of your own to the chip, and find its most expensive layer. It takes Debian's `make`,
@@ -677,7 +678,8 @@ assert filled > 128
 # ```python
 # from asclib.compression import export
 #
-# path = export(mine, "mine.tflite", "full_int8", calibration=Calibration(clips))
+# ranges = Calibration(clips)
+# path = export(mine, "mine.tflite", "full_int8", calibration=ranges)
 # read = deploy.read_model(path)
 # noise = np.zeros((1, *read.input.shape[1:]), np.int8)
 # counted = deploy.run_on_chip(deploy.write_firmware(path, "mine"), noise)
