@@ -573,7 +573,8 @@ boards = pd.DataFrame(  # of MLPerf Tiny's logs: seconds, mJ an inference
 cycles = boards["s"] * boards["MHz"] * 1e6 / RESNET
 estimate = boards[["s", "mJ"]] * ratio
 likely = estimate.map("{:.2g}".format).add_prefix("student ")
-boards.assign(**{"cycles/MAC": cycles.round(1)}, **likely).set_index("board")
+boards["cycles a MAC"] = cycles.round(1)
+boards.join(likely).set_index("board")
 
 # %% [markdown]
 # The columns `s` and `mJ` are measured, of the ResNet. The last two are **estimates** for the student's network: it
