@@ -8,7 +8,7 @@ for an emulated Cortex-M4. Instructions are counted by the emulator, layer by la
 from the program's table of symbols. Then clips are played to the programs. What they answer is
 compared with TensorFlow Lite Micro from the same pictures, number by number, and with Python's path
 from LogMel to LiteRT, scene by scene. The taps of the cheap front end were chosen on the embedded
-corpus; so what it costs in scenes is counted on another rendering as well.
+corpus; so what it costs in scenes is counted on another rendering as well, with an interval.
 
 Needs make, gcc-arm-none-eabi and qemu-system-arm of Debian, and the package tflite-micro.
 """
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import tempfile
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile
 import soxr
 import torch
@@ -50,6 +52,8 @@ from asclib.deploy import (
 from asclib.deploy.build import run_program, sizes
 from asclib.deploy.frontend import CHEAP, EXACT, RATES, multiplications
 from asclib.deploy.sound import FRONT_ENDS
+from asclib.evaluation.statistics import difference
+from asclib.evaluation.systems import Clips, System
 from asclib.features import LogMel
 from asclib.litert import LiteRT
 from asclib.networks import TMSIC
@@ -60,12 +64,18 @@ from studies.command import Commands, add_command, origin
 ON_CHIP = 60  # clips, drawn evenly from the test
 REFERENCE = 300  # clips that TensorFlow Lite Micro is asked about
 NEAR = 2  # steps of int8 logits
-FRESH = CorpusSize(90, 300, seed=5)  # a rendering that chose nothing
+FRESH = CorpusSize(90, 900, seed=5)  # a rendering that chose nothing
 TABLES = re.compile(
     r"(COSINE|WEIGHTS|BANDS|PLANS|(FIRST|SECOND|EDGE_\w+)_\d+)$"
 )  # of the front end
 STUDENT = "conv1 conv2 norm2 pool2 conv3 norm3 pool3 conv4 norm4 mean dense head".split()
 SPLIT = ("conv2", "conv3", "conv4")  # each in two by `separable`: filters, then mixes
+# What an interpreter takes of its arena: activations at the head, its own notes at the tail.
+ARENA = """
+import sys
+from tflite_micro import runtime
+runtime.Interpreter.from_file(sys.argv[1], arena_size=2**21).print_allocations()
+"""
 OF_LAYER = re.compile(r"(?:layer|weights|channels|constant)_(\d+)(?:_\d+)?(?:\.\w+)*$")
 
 
@@ -98,6 +108,7 @@ def firmware(experiment: Experiment, real: Path | None = None) -> dict[str, Any]
         return {
             "tools": tools(folder),
             "file": described(model),
+            "interpreter": arena_of_interpreter(model, folder),
             "layers": layers(model, folder / "student", STUDENT),
             "separable": layers(other, folder / "separable", two),
             "programs": programs(model, folder / "student", test[0]),
@@ -133,11 +144,10 @@ def as_int16(sound: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
 
 
-def clips(corpus: Corpus) -> tuple[list[np.ndarray], np.ndarray]:
-    """(44100,) int16 of each test clip, and its scene's number."""
+def clips(corpus: Corpus) -> tuple[list[np.ndarray], pd.DataFrame]:
+    """(44100,) int16 of each test clip, and the table of scenes and locations."""
     table = corpus.split("test")
-    sounds = [as_int16(read_audio(corpus.root / name)) for name in table["filename"]]
-    return sounds, table["scene"].map(SCENES.index).to_numpy()
+    return [as_int16(read_audio(corpus.root / name)) for name in table["filename"]], table
 
 
 def recordings(folder: Path) -> list[np.ndarray]:
@@ -180,6 +190,20 @@ def described(model: Path) -> dict[str, int]:
         "arena": placed.arena,
         "needed": max(placed.held),
     }
+
+
+def arena_of_interpreter(model: Path, folder: Path) -> dict[str, int]:
+    """Bytes that TensorFlow Lite Micro takes of its arena on this machine, of 64 bits.
+
+    Its activations are as large on a chip; the rest, mostly pointers, is smaller there.
+    """
+    done = run_program(
+        ["sh", "-c", 'exec "$@" 2>&1', "sh", sys.executable, "-c", ARENA, str(model)], folder
+    ).decode()
+    found = dict(re.findall(r"Arena allocation (total|head|tail) (\d+) bytes", done))
+    if set(found) != {"total", "head", "tail"}:
+        raise RuntimeError(f"tflite-micro no longer says what its arena holds:\n{done[:2000]}")
+    return {"activations": int(found["head"]), "notes": int(found["tail"])}
 
 
 def layers(model: Path, folder: Path, names: list[str]) -> list[dict[str, Any]]:
@@ -232,8 +256,9 @@ def programs(model: Path, folder: Path, second: np.ndarray) -> list[dict[str, An
             write_listener(model, folder, chip=low_pass, rate=rate)
             heard = hear_on_chip(folder, at_rate([second], rate)[0])
             assert heard.counts is not None
-            front, burst, net, stack = heard.counts
+            front, burst, net, deepest = heard.counts
             flash, ram = sizes(folder, "listen.elf")
+            stack = reserved(folder, "listen.elf")
             code, held = (symbols(folder, "listen.elf", kinds) for kinds in ("tTrR", "bB"))
             of_layers = sum(by_layer(code).values())
             tables = sum(size for symbol, size in code.items() if TABLES.match(symbol))
@@ -264,9 +289,16 @@ def programs(model: Path, folder: Path, second: np.ndarray) -> list[dict[str, An
                         "stack": stack,
                         "answers and text": ram - sum(parts.values()),
                     },
+                    "deepest stack": deepest,
                 }
             )
     return rows
+
+
+def reserved(folder: Path, program: str) -> int:
+    """Bytes that the linker script keeps for the stack."""
+    said = run_program(["arm-none-eabi-size", "-A", program], folder).decode()
+    return next(int(row.split()[1]) for row in said.splitlines() if row.startswith(".stack"))
 
 
 # ---- the same answers --------------------------------------------------------------------------
@@ -303,22 +335,24 @@ def equal(model: Path, folder: Path, sounds: list[np.ndarray]) -> list[dict[str,
 
 
 def agreement(
-    model: Path, folder: Path, heard: dict[str, tuple[list[np.ndarray], np.ndarray | None]]
+    model: Path, folder: Path, heard: dict[str, tuple[list[np.ndarray], pd.DataFrame | None]]
 ) -> list[dict[str, Any]]:
     """How many clips the program names as Python does, with either front end.
 
     Python's path is LogMel, then LiteRT; and LogMel, then the same C network, which leaves the
     front end alone to differ. LiteRT on a PC rounds otherwise than the reference kernels, and int8
     knows near ties: so those are counted as well in which Python itself sees the program's scene no
-    more than NEAR steps of its output below its own. `right` are the clips named rightly, where
-    scenes are those of the task.
+    more than NEAR steps of its output below its own; `close` are all clips whose second scene is as
+    near to the first. Where scenes are those of the task, `right` are the clips named rightly, and
+    `more_right` is the program's accuracy less Python's, with its interval over locations.
     """
     read, net, log_mel = read_model(model), LiteRT(model), LogMel.tmsic()
     scale, zero = read.input.scale[0], read.input.zero[0]
     rows = []
     asked = [(name, r) for name in heard for r in RATES if r == SAMPLE_RATE or name == "embedded"]
     for corpus, rate in progress(asked):
-        sounds, truth = heard[corpus]
+        sounds, table = heard[corpus]
+        truth = None if table is None else table["scene"].map(SCENES.index).to_numpy()
         samples = at_rate(sounds, rate)
         waves = np.float32(samples) / np.float32(32768)
         x = torch.cat([log_mel(part, rate) for part in np.array_split(waves, len(waves) // 50 + 1)])
@@ -326,6 +360,7 @@ def agreement(
         pictures = np.clip(steps, -128, 127).astype(np.int8)
         said = np.rint(net(x) / read.output.scale[0])  # in steps
         named, each = said.argmax(1), np.arange(len(said))
+        second = np.partition(said, -2)[:, -2]
         alone = run_on_host(folder, pictures).argmax(1)
         for name, low_pass in FRONT_ENDS.items():
             write_listener(model, folder, host=low_pass)
@@ -341,10 +376,24 @@ def agreement(
                     "near_ties": int(
                         ((scenes != named) & (said.max(1) - said[each, scenes] <= NEAR)).sum()
                     ),
+                    "close": int((said.max(1) - second <= NEAR).sum()),
                     "same_scene_by_front_end": int((scenes == alone).sum()),
                     "same_numbers": round(float((found.pictures == pictures).mean()), 4),
                     "right": None if truth is None else int((scenes == truth).sum()),
                     "python_right": None if truth is None else int((named == truth).sum()),
+                    "more_right": None if table is None else more_right(table, scenes, named),
                 }
             )
     return rows
+
+
+def more_right(table: pd.DataFrame, scenes: np.ndarray, named: np.ndarray) -> dict[str, float]:
+    """Accuracy of `scenes` less that of `named`, and its 95 % interval, paired over locations."""
+    truth = table["scene"].map(SCENES.index).to_numpy()
+    ours, theirs = (
+        System(name, (answers == truth)[None].astype(float), (0,))
+        for name, answers in (("program", scenes), ("Python", named))
+    )
+    found = difference(ours, theirs, Clips.of(table))
+    names = ("estimate", "low", "high", "locations")
+    return {name: round(getattr(found, name), 4) for name in names}

@@ -189,6 +189,15 @@ def test_the_second_filter_makes_up_soxr_s_response(rate):
         assert np.abs(found - frontend.soxr_response(rate)[::10]).max() < within
 
 
+def test_both_filters_make_of_noise_what_soxr_makes():
+    noise = np.random.default_rng(0).normal(size=48_000)
+    wanted = soxr.resample(noise, 48_000, 8_000, quality="HQ")
+    for low_pass, within in ((EXACT, 1e-3), (CHEAP, 0.05)):
+        found = frontend.low_passed(noise, low_pass)
+        assert found.shape == wanted.shape
+        assert np.abs(found - wanted)[200:-200].max() < within * np.abs(wanted).max()
+
+
 @pytest.mark.parametrize("hertz", [1_000, 3_900, 4_150, 6_000, 13_000, 19_000])
 def test_a_tone_comes_out_as_loud_as_the_response_says(hertz):
     """The taps on record, one filter after the other, over a second of a tone at 48 kHz."""

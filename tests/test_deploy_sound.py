@@ -40,7 +40,7 @@ from tests.toolchain import CHIP, need, need_reference
 SANITIZED = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 FLASH, RAM = 256 * 1024, 128 * 1024  # bytes of the chip
 # Counted with Debian's gcc-arm-none-eabi 12.2: of a second at 48 kHz, front end and model
-INSTRUCTIONS = {"cheap": (11_908_000, 23_146_000), "exact": (20_070_000, 23_146_000)}
+INSTRUCTIONS = {"cheap": (11_908_000, 21_279_000), "exact": (20_070_000, 21_279_000)}
 RATE = 44_100  # hertz of the corpora
 
 

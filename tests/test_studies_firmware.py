@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from asclib.challenge import SCENES
 from asclib.complexity import complexity
 from asclib.networks import TMSIC
 from asclib.store import results
@@ -21,7 +23,8 @@ def found() -> dict:
 def test_the_programs_on_record_fit_the_chip_and_their_parts_add_up(found):
     assert len(found["programs"]) == 4
     for row in found["programs"]:
-        assert row["flash"]["all"] < FLASH and row["ram"]["all"] + 4096 < RAM
+        assert row["flash"]["all"] < FLASH and row["ram"]["all"] < RAM
+        assert 0 < row["deepest stack"] < row["ram"]["stack"] == 4096  # kept by the linker script
         for memory in ("flash", "ram"):
             parts = dict(row[memory])
             assert parts.pop("all") == sum(parts.values()) and min(parts.values()) > 0
@@ -33,6 +36,11 @@ def test_the_programs_on_record_fit_the_chip_and_their_parts_add_up(found):
 def test_all_answers_on_record_are_the_interpreter_s(found):
     for row in found["equal"]:
         assert row["equal"] == row["clips"] >= (300 if row["where"] == "host" else 50)
+
+
+def test_the_interpreter_s_arena_on_record_is_the_file_s(found):
+    assert found["interpreter"]["activations"] == found["file"]["arena_of_file"]
+    assert 0 < found["interpreter"]["notes"] < 10_000
 
 
 def test_scenes_on_record_are_python_s_but_for_near_ties(found):
@@ -59,6 +67,28 @@ def test_separable_layers_take_the_place_of_three_convolutions(found):
     counted = complexity(firmware.separable())
     parts = [n for name, n in macs.items() if not name.startswith("norm")]
     assert counted.macs == sum(parts)
+
+
+def test_depthwise_filters_on_record_are_made_four_maps_at_a_time(found):
+    """A word of inputs, one of weights, and a product an instruction: naive loops take 17."""
+    filters = [row for row in found["separable"] if row["layer"].endswith("filters")]
+    assert len(filters) == 3
+    for row in filters:
+        assert row["instructions"] < 6 * row["products"], row["layer"]
+
+
+def test_what_the_program_has_more_right_is_paired_over_locations():
+    places = np.repeat(np.arange(40), 5)  # four of each scene
+    table = pd.DataFrame({"scene": [SCENES[place % 10] for place in places]})
+    table["city"], table["location"] = "lisbon", places.astype(str)
+    truth = table["scene"].map(SCENES.index).to_numpy()
+    wrong = (truth + 1) % 10
+    same = firmware.more_right(table, truth, truth)
+    assert same == {"estimate": 0, "low": 0, "high": 0, "locations": 40}
+    once = np.where(np.arange(200) < 5, wrong, truth)  # one location of 40 is lost
+    lost = firmware.more_right(table, once, truth)
+    assert lost["estimate"] == pytest.approx(-1 / 40)
+    assert lost["low"] < lost["estimate"] < lost["high"]
 
 
 def test_symbols_belong_to_the_layers_they_are_named_after():

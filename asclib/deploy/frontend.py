@@ -107,6 +107,7 @@ def first_filter(rate: int, low_pass: LowPass) -> np.ndarray:
     return first_kernel(places / step, low_pass) * phases / step
 
 
+@functools.cache
 def second_filter(rate: int, low_pass: LowPass) -> np.ndarray:
     """(half,) taps at 16 kHz: together with the first filter, soxr's response.
 
@@ -140,6 +141,20 @@ def response(rate: int, low_pass: LowPass, hertz: np.ndarray) -> np.ndarray:
     folded = hertz - MIDDLE * np.rint(hertz / MIDDLE)
     angles = 2 * np.pi * np.outer(folded, np.arange(low_pass.half)) / MIDDLE
     return np.abs(first * (2 * np.cos(angles) @ second_filter(rate, low_pass)))
+
+
+def low_passed(sound: np.ndarray, low_pass: LowPass) -> np.ndarray:
+    """(n,) samples at 48 kHz -> (n / 6,) at 8 kHz by both filters, with silence before and after.
+
+    What `c/frontend.c` computes, but for the terms of soxr's beginning and the last bits.
+    """
+    for taps, rate, target in (
+        (first_filter(48_000, low_pass)[0], 48_000, MIDDLE),
+        (second_filter(48_000, low_pass), MIDDLE, OUTPUT),
+    ):
+        kernel = np.r_[taps[:0:-1], 2 * taps[0], taps[1:]]
+        sound = np.convolve(sound, kernel, "same")[:: rate // target]
+    return sound
 
 
 def soxr_response(rate: int) -> np.ndarray:

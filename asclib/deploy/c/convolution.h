@@ -31,7 +31,9 @@ INLINE int32_t two_products(uint32_t a, uint32_t b, int32_t sum)
     __asm__ volatile("smlad %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(sum));
     return y;
 }
-typedef uint64_t __attribute__((may_alias)) Words; /* numbers of any width were stored there */
+/* Numbers of any width were stored there. A memcpy would be a call, as there is no library. */
+typedef uint64_t __attribute__((may_alias)) Words;
+typedef uint32_t __attribute__((may_alias, aligned(1))) Word;
 INLINE void two_words(uint32_t *first, uint32_t *second, const void *from)
 {
     __asm__ volatile("ldrd %0, %1, %2" : "=r"(*first), "=r"(*second) : "m"(*(const Words *)from));
@@ -92,14 +94,14 @@ INLINE void unpack(const int8_t *from, int16_t *to, int n, int zero)
 #if DSP
     uint32_t offset = (uint32_t)(-zero & 0xffff) * 0x10001u;
     for (const int16_t *end = to + n; to < end; to += 4, from += 4) {
-        uint32_t word, even, odd, first, second;
-        memcpy(&word, from, 4);
+        const uint32_t word = *(const Word *)from;
+        uint32_t even, odd, first, second;
         __asm__("sxtab16 %0, %1, %2" : "=r"(even) : "r"(offset), "r"(word));
         __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(odd) : "r"(offset), "r"(word));
         __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(first) : "r"(even), "r"(odd));
         __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(second) : "r"(odd), "r"(even));
-        memcpy(to, &first, 4);
-        memcpy(to + 2, &second, 4);
+        ((Word *)to)[0] = first;
+        ((Word *)to)[1] = second;
     }
 #else
     for (int i = 0; i < n; i++) to[i] = (int16_t)(from[i] - zero);
@@ -239,29 +241,95 @@ INLINE void convolve_patches(Convolution k, const int8_t *in, const int8_t *weig
     }
 }
 
-/* A depthwise convolution: each input channel has out_channels / channels kernels of its own.
+/* Taps of a kernel, along one axis, that lie in the picture: from `first` up to, not with, `end`. */
+typedef struct {
+    int first, end;
+} Range;
+INLINE Range inside(int start, int taps, int dilation, int size)
+{
+    Range r = {0, taps};
+    while (r.first < r.end && start + r.first * dilation < 0) r.first++;
+    while (r.end > r.first && start + (r.end - 1) * dilation >= size) r.end--;
+    return r;
+}
+
+/* The sums of four neighbouring maps: variables of their own, so that each has a register. */
+typedef struct {
+    int32_t a, b, c, d;
+} Four;
+
+/* One tap of four maps: each has its own product and its own sum. */
+INLINE void four_maps(const int8_t *x, const int8_t *w, int zero, Four *sums)
+{
+#if DSP
+    const uint32_t offset = (uint32_t)(-zero & 0xffff) * 0x10001u;
+    const uint32_t word = *(const Word *)x, with = *(const Word *)w;
+    uint32_t a_c, b_d, weights_a_c, weights_b_d;
+    __asm__("sxtab16 %0, %1, %2" : "=r"(a_c) : "r"(offset), "r"(word));
+    __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(b_d) : "r"(offset), "r"(word));
+    __asm__("sxtb16 %0, %1" : "=r"(weights_a_c) : "r"(with));
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(weights_b_d) : "r"(with));
+    __asm__("smlabb %0, %1, %2, %0" : "+r"(sums->a) : "r"(a_c), "r"(weights_a_c));
+    __asm__("smlabb %0, %1, %2, %0" : "+r"(sums->b) : "r"(b_d), "r"(weights_b_d));
+    __asm__("smlatt %0, %1, %2, %0" : "+r"(sums->c) : "r"(a_c), "r"(weights_a_c));
+    __asm__("smlatt %0, %1, %2, %0" : "+r"(sums->d) : "r"(b_d), "r"(weights_b_d));
+#else
+    sums->a = add_product(sums->a, x[0] - zero, w[0]);
+    sums->b = add_product(sums->b, x[1] - zero, w[1]);
+    sums->c = add_product(sums->c, x[2] - zero, w[2]);
+    sums->d = add_product(sums->d, x[3] - zero, w[3]);
+#endif
+}
+
+/* One number, or four of neighbouring maps, of a depthwise output; `in` is the input of the taps
+   `down` and `across` at the upper left, `weights` and `channels` are those of the first map. */
+INLINE void maps_at(Convolution k, int maps, int down, int across, const int8_t *in,
+                    const int8_t *weights, const Channel *channels, int8_t *out)
+{
+    const int row = k.dilation_y * k.width * k.channels, column = k.dilation_x * k.channels;
+    Four sums = {channels[0].bias, 0, 0, 0};
+    if (maps == 4) {
+        sums.b = channels[1].bias;
+        sums.c = channels[2].bias;
+        sums.d = channels[3].bias;
+    }
+    for (; down > 0; down--, in += row, weights += k.kernel_width * k.out_channels) {
+        const int8_t *x = in, *w = weights;
+        for (int n = across; n > 0; n--, x += column, w += k.out_channels) {
+            if (maps == 4) four_maps(x, w, k.zero, &sums);
+            else sums.a = add_product(sums.a, *x - k.zero, *w);
+        }
+    }
+#define NUMBER(sum, c) finish(sum, channels + c, k.quick, k.out_zero, k.low, k.high)
+    out[0] = NUMBER(sums.a, 0);
+    if (maps == 1) return;
+    out[1] = NUMBER(sums.b, 1);
+    out[2] = NUMBER(sums.c, 2);
+    out[3] = NUMBER(sums.d, 3);
+#undef NUMBER
+}
+
+/* A depthwise convolution: each input channel has out_channels / channels kernels of its own. Where
+   that is one, four neighbouring maps are made at once. Taps beside the picture are left out.
    weights (kernel_height, kernel_width, out_channels) */
 INLINE void convolve_depthwise(Convolution k, const int8_t *in, const int8_t *weights,
                                const Channel *channels, int8_t *out)
 {
-    const int many = k.out_channels / k.channels;
-    for (int y = 0; y < k.out_height; y++)
-        for (int x = 0; x < k.out_width; x++)
-            for (int o = 0; o < k.out_channels; o++) {
-                int32_t sum = channels[o].bias;
-                for (int ky = 0; ky < k.kernel_height; ky++) {
-                    int iy = y * k.stride_y - k.top + ky * k.dilation_y;
-                    if (iy < 0 || iy >= k.height) continue;
-                    for (int kx = 0; kx < k.kernel_width; kx++) {
-                        int ix = x * k.stride_x - k.left + kx * k.dilation_x;
-                        if (ix < 0 || ix >= k.width) continue;
-                        sum = add_product(
-                            sum, in[(iy * k.width + ix) * k.channels + o / many] - k.zero,
-                            weights[(ky * k.kernel_width + kx) * k.out_channels + o]);
-                    }
-                }
-                *out++ = finish(sum, channels + o, k.quick, k.out_zero, k.low, k.high);
-            }
+    const int many = k.out_channels / k.channels, fours = many == 1 ? k.channels / 4 * 4 : 0;
+    for (int y = 0; y < k.out_height; y++) {
+        const int top = y * k.stride_y - k.top;
+        const Range down = inside(top, k.kernel_height, k.dilation_y, k.height);
+        for (int x = 0; x < k.out_width; x++, out += k.out_channels) {
+            const int left = x * k.stride_x - k.left;
+            const Range across = inside(left, k.kernel_width, k.dilation_x, k.width);
+            const int iy = top + down.first * k.dilation_y, ix = left + across.first * k.dilation_x;
+            const int8_t *from = in + (iy * k.width + ix) * k.channels;
+            const int8_t *w = weights + (down.first * k.kernel_width + across.first) * k.out_channels;
+            for (int o = 0; o < k.out_channels; o += o < fours ? 4 : 1)
+                maps_at(k, o < fours ? 4 : 1, down.end - down.first, across.end - across.first,
+                        from + o / many, w + o, channels + o, out + o);
+        }
+    }
 }
 
 /* A depthwise convolution of one tap, such as a normalisation: in place where out is in. */
