@@ -58,6 +58,24 @@ def kind(name: str, value: Any, kinds: type | tuple[type, ...], remedy: str) -> 
         raise ValueError(f"{name} is {shown(value)}: {remedy}")
 
 
+def function(name: str, value: Any, remedy: str) -> None:
+    """Raises: ValueError naming a value that is no function, nor like one, with the remedy.
+
+    A class is none: called, it would make an object and not an answer.
+    """
+    if not _is_function(value):
+        raise ValueError(f"{name} is {shown(value)}: {remedy}")
+
+
+def functions(name: str, values: Any, remedy: str) -> tuple[Any, ...]:
+    """The values as a tuple. Raises: ValueError unless it is a tuple or list of functions."""
+    kind(name, values, (tuple, list), remedy)
+    for value in values:
+        if not _is_function(value):
+            raise ValueError(f"{name} holds {shown(value)}: {remedy}")
+    return tuple(values)
+
+
 def is_truth(value: Any) -> bool:
     """Whether it is True or False, of Python, numpy or torch."""
     return isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
@@ -67,6 +85,10 @@ def shown(value: Any) -> str:
     """A value as an error quotes it."""
     text = repr(value)
     return text if len(text) <= LISTED else f"a {type(value).__name__} ({text[:LISTED]}...)"
+
+
+def _is_function(value: Any) -> bool:
+    return callable(value) and not isinstance(value, type)
 
 
 def _span(least: float, most: float) -> str:

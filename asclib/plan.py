@@ -121,11 +121,7 @@ class Training:
         checked.one_of("monitor", self.monitor, get_args(Monitor))
         checked.one_of("waits_for", self.waits_for, (None, *get_args(Monitor)))
         remedy = "give a tuple of transforms, such as (FreqMixStyle(0.4),)"
-        checked.kind("batch", self.batch, (tuple, list), remedy)
-        for transform in self.batch:
-            if not callable(transform) or isinstance(transform, type):
-                raise ValueError(f"batch holds {checked.shown(transform)}: {remedy}")
-        object.__setattr__(self, "batch", tuple(self.batch))
+        object.__setattr__(self, "batch", checked.functions("batch", self.batch, remedy))
 
 
 # ---- whether they go together ------------------------------------------------------------------

@@ -249,10 +249,7 @@ def gains(systems: dict[str, System], table: pd.DataFrame) -> list[dict[str, Any
             continue
         seeds = set(one.seeds) & set(systems["control"].seeds)
         for where, part in _parts(table).items():
-            ours, base = (
-                replace(shared, values=shared.values[:, part])
-                for shared in (one.only(seeds), systems["control"].only(seeds))
-            )
+            ours, base = (each.only(seeds).on(part) for each in (one, systems["control"]))
             found = difference(ours, base, Clips.of(table[part]))
             rows.append(
                 {

@@ -22,20 +22,20 @@ import pandas as pd
 from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus import places
 from asclib.evaluation import evaluate
-from asclib.evaluation.statistics import Difference, Interval, difference, gap, score, verdict
+from asclib.evaluation.statistics import difference, gap, score, verdict
 from asclib.evaluation.systems import Clips, System
 from asclib.listen import student_of
 from asclib.progress import progress
 from asclib.runs import Experiment
 from asclib.training import predict, probabilities
-from studies import heldout
+from studies import heldout, renderings
 from studies.command import Commands, add_command, origin
 from studies.components import of_bands
 from studies.heldout import DEFAULT_STRENGTH, OTHERS, Part, Right
-from studies.independent import mean
 from studies.linear import STRENGTHS
 from studies.models import files
 from studies.splits import FOLDS, SPLITS
+from studies.verdicts import figures, weighted
 
 SECOND = 1  # corpus seed of the second rendering
 
@@ -128,10 +128,9 @@ def crossed(
                 row = {"heard": heard.name, "learnt": f"own, less {name}"}
                 rows.append(row | figures(gains[-1]))
     if len(gains) == 2:
-        middle, low, high = mean(*gains)
-        row = {"accuracy": middle, "accuracy_low": low, "accuracy_high": high}
-        rows.append({"heard": "both", "learnt": "own, less other"} | row)
-        rows[-1]["verdict"] = str(verdict(low, high))
+        mean = weighted(gains, (0.5, 0.5))
+        rows.append({"heard": "both", "learnt": "own, less other"} | figures(mean))
+        rows[-1]["verdict"] = str(verdict(mean.low, mean.high))
     return rows
 
 
@@ -143,7 +142,7 @@ def student(parts: Sequence[Part], known: Right, strength: float) -> dict[str, A
     """
     net = student_of(files("student")["weights"])
     said = [predict(net, part.experiment.clips("test").x) for part in parts]
-    table = pd.concat([_apart(part) for part in parts], ignore_index=True)
+    table = renderings.table({part.name: part.experiment.data for part in parts})
     p = np.concatenate([probabilities(one) for one in said])
     labels = np.concatenate([part.test_labels for part in parts])
     ours = (p.argmax(1) == labels).astype(float)[None]
@@ -171,33 +170,18 @@ def gaps(ours: np.ndarray, table: pd.DataFrame) -> list[dict[str, Any]]:
 def lead(
     ours: np.ndarray, parts: Sequence[Part], table: pd.DataFrame, known: Right, strength: float
 ) -> list[dict[str, Any]]:
-    rivals = [heldout.system(known, f"test of {part.name}", strength).values for part in parts]
-    rival = np.concatenate(rivals, axis=1)
+    heard = [heldout.system(known, f"test of {part.name}", strength) for part in parts]
+    rival = replace(heard[0], values=np.concatenate([one.values for one in heard], axis=1))
+    own = System("student", ours, (-1,))  # no seed of the rival's
     groups = {part.name: (table["rendering"] == part.name).to_numpy() for part in parts}
     groups["all"] = np.ones(len(table), bool)
     groups["all, unseen devices"] = table["device"].isin(UNSEEN_DEVICES).to_numpy()
     rows = []
     for name, mask in groups.items():
         if mask.any():
-            one = System("student", ours[:, mask], (-1,))
-            other = System("reference", rival[:, mask], tuple(range(len(rival))))
-            found = difference(one, other, Clips.of(table[mask]))
+            found = difference(own.on(mask), rival.on(mask), Clips.of(table[mask]))
             rows.append({"heard": name} | figures(found))
     return rows
-
-
-def _apart(part: Part) -> pd.DataFrame:
-    """The test clips of a part; its places are others than those of the same name elsewhere."""
-    clips = part.test_clips[["scene", "device", "city", "location"]].astype(str)
-    location = clips["location"] + " of " + part.name
-    return clips.assign(location=location, rendering=part.name)
-
-
-def figures(found: Interval) -> dict[str, Any]:
-    """An accuracy, or a difference of two with its verdict, as the results have it."""
-    ends = {"accuracy": found.estimate, "accuracy_low": found.low, "accuracy_high": found.high}
-    rounded: dict[str, Any] = {name: round(value, 5) for name, value in ends.items()}
-    return rounded | ({"verdict": str(found.verdict)} if isinstance(found, Difference) else {})
 
 
 def _rounded(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ from asclib.corpus.embedded import Device
 from asclib.distillation import TECHNIQUES, Answers
 from asclib.evaluation import score
 from asclib.evaluation.statistics import difference
-from asclib.evaluation.systems import Clips, System
+from asclib.evaluation.systems import Clips
 from asclib.features import LogMel
 from asclib.networks import TMSIC
 from asclib.runs import Data, Experiment, Lesson, Run, answers, build
@@ -328,8 +328,8 @@ def decide(record: Record, epochs: int, candidate: str) -> list[dict[str, Any]]:
         if len(systems[0].seeds) < 2:
             continue
         for heard, mask in (("unseen", unseen), ("all", np.ones(len(unseen), bool))):
-            parts = [System(s.name, s.values[:, mask], s.seeds, s.teachers) for s in systems]
-            found = difference(parts[0], parts[1], Clips.of(record.table[mask]))
+            one_there, other_there = (system.on(mask) for system in systems)
+            found = difference(one_there, other_there, Clips.of(record.table[mask]))
             row = {"system": one, "base": other, "epochs": epochs, "heard": heard}
             primary = (one, other) == PRIMARY and heard == "unseen"
             rows.append(row | {"primary": primary} | plain(found))

@@ -7,6 +7,7 @@ heard, one that was left out of its training (`leave one out`), and invented one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from asclib.augmentation import clip, tmsic_versions
 from asclib.augmentation.clip import REFERENCE_DEVICE
 from asclib.challenge import SEEN_DEVICES, UNSEEN_DEVICES
 from asclib.corpus import read_audio
-from asclib.evaluation.statistics import Interval, difference, gap, score
+from asclib.evaluation.statistics import Difference, Interval, difference, gap, score
 from asclib.evaluation.systems import Clips, System
 from asclib.features import LogMel
 from asclib.keys import plain
@@ -26,10 +27,10 @@ from asclib.progress import progress
 from asclib.runs import Experiment
 from asclib.store import artefact
 from asclib.training import one_thread
-from studies.independent import apart
 from studies.linear import STRENGTHS, Asked, crossed, summary
 from studies.recipe import INVENTED, through
 from studies.splits import PUBLISHED, SPLITS, folds
+from studies.verdicts import figures, weighted
 
 OTHERS = SEEN_DEVICES[1:]  # device a is most of training: without it, little is left to fit on
 SLICES = 2  # of a recording, that are heard through invented devices
@@ -144,8 +145,8 @@ def ways(
         for one in STRENGTHS:
             promised = score(system(found, "own", one), Clips.of(clips))
             given = score(system(found, test, one), Clips.of(part.test_clips))
-            row = _ends("validation", promised) | _ends("test", given)
-            row |= _ends("gap", apart(promised, given))
+            row = figures(promised, "validation") | figures(given, "test")
+            row |= figures(weighted((promised, given), (1, -1)), "gap")
             rows.append({"way": name, "strength": one} | row)
         fold = folds(clips, name, seeds[0])
         leak = part.experiment.corpus.leakage(clips[fold != 0], clips[fold == 0])
@@ -157,7 +158,8 @@ def choices(part: Part, right: Right, ladder: list[dict[str, Any]]) -> list[dict
     """The strength that each kind of validation would choose, and what it gives on the test.
 
     All are tried with the classifiers that were held out by location: `test` on all devices,
-    `unseen` on those that training lacks, `difference` to the choice by location.
+    `unseen` on those that training lacks, `difference` to the choice by location and its `verdict`
+    where another is chosen.
     """
     best = pd.DataFrame(ladder).sort_values("validation").groupby("way")["strength"].last()
     by = {name: best[name] for name in SPLITS}
@@ -166,22 +168,17 @@ def choices(part: Part, right: Right, ladder: list[dict[str, Any]]) -> list[dict
         by[name] = STRENGTHS[int(right[name].mean((1, 2)).argmax())]
     test, clips = f"test of {part.name}", Clips.of(part.test_clips)
     unseen = part.test_clips["device"].isin(UNSEEN_DEVICES).to_numpy()
+    by_location = system(right, test, by["location"])
     rows = []
     for name, one in by.items():
-        row = {"by": name, "strength": one}
-        row |= _ends("test", score(system(right, test, one), clips))
+        chosen = system(right, test, one)
+        row = {"by": name, "strength": one} | figures(score(chosen, clips), "test")
         if unseen.any():
-            row |= _ends("unseen", _masked(right, test, one, part.test_clips, unseen))
-        apart_ = difference(system(right, test, one), system(right, test, by["location"]), clips)
-        rows.append(row | _ends("difference", apart_) | {"verdict": str(apart_.verdict)})
+            row |= figures(_masked(right, test, one, part.test_clips, unseen), "unseen")
+        if one != by["location"]:
+            row |= figures(difference(chosen, by_location, clips), "difference")
+        rows.append(row)
     return rows
-
-
-def _ends(name: str, found: Interval | tuple[float, float, float]) -> dict[str, float]:
-    middle, low, high = (
-        (found.estimate, found.low, found.high) if isinstance(found, Interval) else found
-    )
-    return {name: middle, f"{name}_low": low, f"{name}_high": high}
 
 
 def augmented(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
@@ -232,6 +229,7 @@ def invented(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
         np.save(folder / "summary.npy", summary(heard.x))
 
     settings = {"slices": SLICES, "devices": plain(INVENTED), "front_end": LogMel.tmsic()}
+    settings["made"] = clip.VERSION
     folder = artefact("invented", settings, build, parents=(experiment.data.features,))
     return np.load(folder / "summary.npy"), np.tile(rows, len(INVENTED))
 
@@ -254,7 +252,7 @@ def devices(part: Part, right: Right) -> list[dict[str, Any]]:
     }
     return [
         {"kind": name, "strength": one, "clips": int(mask.sum())}
-        | _ends("accuracy", _masked(right, asked, one, clips, mask))
+        | figures(_masked(right, asked, one, clips, mask))
         for name, (asked, clips, mask) in groups.items()
         if mask.any()
         for one in STRENGTHS
@@ -269,39 +267,33 @@ def costs(part: Part, right: Right, one: float) -> list[dict[str, Any]]:
     """
     device = part.clips["device"].to_numpy()
     others = np.isin(device, OTHERS)
-    found = {}
+    found: dict[str, Difference] = {}
     if others.any():
-        own = system(right, "own", one).values[:, others]
-        lacking = system(right, "left out", one)
+        heard = system(right, "own", one).on(others)
         clips = Clips.of(part.clips[others])
-        heard = System("heard", own, lacking.seeds)
-        found["left out"] = difference(lacking, heard, clips)
+        found["left out"] = difference(system(right, "left out", one), heard, clips)
     _, owner = invented(part.experiment)
     of_a = np.unique(owner)
     if len(of_a):
-        own = system(right, "own", one).values[:, of_a]
-        values = np.concatenate([system(right, "invented", one).values, own], axis=1)
+        own, other = system(right, "own", one).on(of_a), system(right, "invented", one)
+        both = replace(own, values=np.concatenate([other.values, own.values], axis=1))
         clips = Clips.of(part.clips.iloc[np.concatenate([owner, of_a])])
-        new = np.arange(values.shape[1]) < len(owner)
-        runs = tuple(range(len(values)))
-        found["invented"] = gap(System("reference", values, runs), clips, new, ~new)
+        new = np.arange(len(clips)) < len(owner)
+        found["invented"] = gap(both, clips, new, ~new)
     there, test = part.test_clips["device"].to_numpy(), f"test of {part.name}"
     unseen = np.isin(there, UNSEEN_DEVICES)
     for name, known in (("others", np.isin(there, OTHERS)), ("a", there == REFERENCE_DEVICE)):
         if unseen.any() and known.any():
             clips = Clips.of(part.test_clips)
             found[f"test, from {name}"] = gap(system(right, test, one), clips, unseen, known)
-    return [
-        {"cost": name} | _ends("accuracy", each) | {"verdict": str(each.verdict)}
-        for name, each in found.items()
-    ]
+    return [{"cost": name} | figures(each) for name, each in found.items()]
 
 
 def profile(part: Part, right: Right, one: float) -> list[dict[str, Any]]:
     """Accuracy on the test by device."""
     device, test = part.test_clips["device"].to_numpy(), f"test of {part.name}"
     return [
-        {"device": name} | _ends("accuracy", _masked(right, test, one, part.test_clips, mask))
+        {"device": name} | figures(_masked(right, test, one, part.test_clips, mask))
         for name in sorted(set(device))
         for mask in [device == name]
     ]
@@ -310,5 +302,4 @@ def profile(part: Part, right: Right, one: float) -> list[dict[str, Any]]:
 def _masked(
     right: Right, asked: str, one: float, clips: pd.DataFrame, mask: np.ndarray
 ) -> Interval:
-    found = system(right, asked, one)
-    return score(System(asked, found.values[:, mask], found.seeds), Clips.of(clips[mask]))
+    return score(system(right, asked, one).on(mask), Clips.of(clips[mask]))

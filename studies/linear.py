@@ -43,17 +43,17 @@ def answers(
 ) -> list[np.ndarray]:
     """Train at each strength, and answer: for each of the asked, classes (strengths, n).
 
-    Features are standardised. From strong to weak, each training starts where the last one ended.
+    Rows are in the order of `strengths`. Features are standardised. From strong to weak, each
+    training starts where the last one ended.
     """
     scaler = StandardScaler().fit(x)
     net = LogisticRegression(max_iter=MOST_STEPS, warm_start=True)
     shown = [scaler.transform(part) for part in asked]
-    said: list[list[np.ndarray]] = [[] for _ in shown]
+    said: dict[float, list[np.ndarray]] = {}
     for strength in sorted(strengths):
         net.set_params(C=strength).fit(scaler.transform(x), labels)
-        for found, part in zip(said, shown, strict=True):
-            found.append(net.predict(part))
-    return [np.stack(found) for found in said]
+        said[strength] = [net.predict(part) for part in shown]
+    return [np.stack([said[one][k] for one in strengths]) for k in range(len(shown))]
 
 
 def crossed(

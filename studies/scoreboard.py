@@ -25,8 +25,8 @@ from asclib.runs import Experiment, Kept, Profile, Run, build
 from asclib.runs.provenance import provenance
 from asclib.training import predict, probabilities
 from studies.command import Commands, add_command
-from studies.dataset import figures
 from studies.teachers import TEACHERS, members
+from studies.verdicts import figures
 
 STUDENTS = ("student", "student_control")  # taught by no teacher
 BASES = (*STUDENTS, "teacher_unfused", "response", "response_twice", "response_long")

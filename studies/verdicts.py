@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scipy import stats
+
 from asclib.evaluation import control
-from asclib.evaluation.statistics import Difference, difference
+from asclib.evaluation.statistics import LEVEL, Difference, Interval, combine, difference
 from asclib.evaluation.systems import Clips, System
 from studies.arms import ARMS, DECIDING
 from studies.record import Record
@@ -89,6 +91,39 @@ def plain(found: Difference) -> dict[str, Any]:
         "teachers": found.teachers,
         "locations": found.locations,
     }
+
+
+def figures(found: Interval, name: str = "accuracy") -> dict[str, Any]:
+    """An accuracy, or a difference of two with its verdict: columns of a table, as fractions."""
+    ends = {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
+    rounded: dict[str, Any] = {column: round(value, 5) for column, value in ends.items()}
+    return rounded | ({"verdict": str(found.verdict)} if isinstance(found, Difference) else {})
+
+
+def weighted(parts: Sequence[Interval], weights: Sequence[float]) -> Interval:
+    """The weighted sum of estimates that have neither clips nor trainings in common.
+
+    `asclib.evaluation.statistics.combine` adds their variances up: of two, weighted 1 and -1, the
+    interval is Welch's.
+    """
+    squares = {
+        frozenset({str(k)}): ((weight * one.standard_error) ** 2, one.degrees_of_freedom)
+        for k, (one, weight) in enumerate(zip(parts, weights, strict=True))
+    }
+    variance, df, components = combine(squares)
+    middle = sum(weight * one.estimate for one, weight in zip(parts, weights, strict=True))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * variance**0.5
+    return Interval(
+        middle,
+        middle - half,
+        middle + half,
+        variance**0.5,
+        df,
+        min(one.seeds for one in parts),
+        max(one.teachers for one in parts),
+        sum(one.locations for one in parts),
+        {"".join(factors): value for factors, value in components.items()},
+    )
 
 
 def sentence(row: dict[str, Any]) -> str:

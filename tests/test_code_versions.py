@@ -25,7 +25,7 @@ from asclib.corpus.embedded import render
 from asclib.distillation import stages
 from asclib.networks import outputs, teacher
 from asclib.runs import experiment, run
-from studies import slips
+from studies import recipe, slips
 from tests import code_text
 
 TABLE = Path(__file__).with_name("code_versions.json")
@@ -76,6 +76,7 @@ KINDS: dict[str, tuple[int, tuple[Any, ...]]] = {
             clip.other_device,
             clip.impulse_response,
             views.show,
+            recipe.through,
         ),
     ),
     "slips": (slips.VERSION, (slips.trained,)),

@@ -168,6 +168,7 @@ def test_losses_of_every_make_are_taken() -> None:
         (lambda: Data("x", views=3), "views is 3"),
         (lambda: Data("x", front_end=None), "front_end is None"),
         (lambda: Copies(None), "change is None"),
+        (lambda: Copies(list), "change is <class"),
         (lambda: FreqMixStyle(1.5), "p is a probability, 0 to 1, not 1.5"),
         (lambda: FreqMixStyle("0.4"), "p is '0.4'"),
         (lambda: Mixup(float("nan")), "alpha is nan"),

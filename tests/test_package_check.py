@@ -106,6 +106,16 @@ def remove(name: str) -> Spoil:
     return lambda root: (root / name).unlink()
 
 
+def folder_for(name: str) -> Spoil:
+    """Puts a folder where a file belongs: what the system then says differs from a missing one."""
+
+    def spoil(root: Path) -> None:
+        (root / name).unlink()
+        (root / name).mkdir()
+
+    return spoil
+
+
 def copy(name: str, other: str) -> Spoil:
     return lambda root: shutil.copy(root / name, root / other)
 
@@ -207,6 +217,11 @@ FAULTS = {
         (OUTPUT, 1, "has commas where tabs belong", "tab-separated"),
     ),
     "no output": (2022, remove(OUTPUT), (OUTPUT, None, "is missing", "write the answers")),
+    "a folder for an output": (
+        2022,
+        folder_for(OUTPUT),
+        (OUTPUT, None, "cannot be read (Is a directory)", "a readable file"),
+    ),
     "an empty output": (2022, write(OUTPUT, ""), (OUTPUT, None, "is empty", "restore")),
     "no meta": (2022, remove(META), (META, None, "is missing", "package write")),
     "meta that is no YAML": (
@@ -344,6 +359,11 @@ FAULTS = {
         (f"{PREDICTIONS}/output.csv", None, f"differs from {LABEL}.output.csv", "copy"),
     ),
     "no complexity.json": (2025, remove(COMPLEXITY), (COMPLEXITY, None, "is missing", "write")),
+    "a folder for complexity.json": (
+        2025,
+        folder_for(COMPLEXITY),
+        (COMPLEXITY, None, "cannot be read (Is a directory)", "a readable file"),
+    ),
     "a complexity.json that is none": (
         2025,
         write(COMPLEXITY, "{"),

@@ -92,7 +92,6 @@ def test_a_network_without_an_embedding_is_refused():
         ({"loss": "vicreg"}, "loss is 'vicreg': give a function"),
         ({"views": TimeRoll(1)}, "views is TimeRoll"),
         ({"views": (TimeRoll,)}, "views holds a type"),
-        ({"arguments": [1]}, "arguments is"),
         ({"predictor": 1}, "predictor is 1"),
         ({"width": 2}, "width is 2"),
     ],

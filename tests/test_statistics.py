@@ -342,6 +342,16 @@ def test_a_difference_reads_as_a_sentence_would() -> None:
     assert str(difference(system, zeros(system), clips)) == "+25.0 points, +25.0 to +25.0 (yes)"
 
 
+def test_a_system_on_some_clips_is_scored_as_if_there_were_no_others() -> None:
+    rng, clips = np.random.default_rng(1), clips_of(5)
+    system = hits(rng, 2, 3, clips)
+    some = rng.random(len(clips)) < 0.5
+    part = system.on(some)
+    assert (part.name, part.seeds, part.teachers) == (system.name, system.seeds, system.teachers)
+    assert (part.values == system.values[:, some]).all() and len(part.values) == 6
+    assert (system.on(np.flatnonzero(some)).values == part.values).all()
+
+
 def test_errors_say_what_to_do() -> None:
     rng, clips = np.random.default_rng(1), clips_of(5)
     system, base = hits(rng, 2, 3, clips), hits(rng, 2, 3, clips)

@@ -8,20 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
 
 from asclib.augmentation import tmsic_versions
 from asclib.augmentation.clip import VERSIONS
 from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus import places, read_audio
-from asclib.evaluation.statistics import Interval
 from asclib.features import LogMel
 from asclib.runs import Experiment
 from studies import components, dataset, heldout, linear, splits
-from studies.independent import apart, mean
 from studies.recipe import INVENTED
 from tests.data import TINY
 
+ORDERS = ((1e-5, 1e-2, 10.0), (10.0, 1e-5, 1e-2))
 KEYS = {
     "clip": "identifier",
     "clip within city": "identifier",
@@ -94,6 +92,16 @@ def test_a_clip_is_answered_by_classifiers_that_did_not_hear_its_fold() -> None:
     for turn in range(3):
         heard = np.arange(60) % 3 != turn
         assert right["all"][0, turn, heard].all()
+
+
+def test_answers_come_in_the_order_in_which_strengths_are_asked() -> None:
+    """However they are trained, from strong to weak."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5))
+    labels = (x[:, 0] + rng.normal(size=60) > 0.7).astype(int)
+    rising, mixed = (linear.answers(x, labels, [x], order)[0] for order in ORDERS)
+    assert (rising[0] != rising[2]).any()
+    assert (mixed == rising[[2, 0, 1]]).all()
 
 
 # ---- components of variance ----------------------------------------------------------------------
@@ -190,26 +198,38 @@ def test_a_device_left_out_is_not_heard_in_training_and_every_table_is_made(tiny
     assert shared.loc["location", "locations"] == 0 < shared.loc[splits.PUBLISHED, "clips"]
 
 
-def test_a_difference_of_independent_scores_is_welchs() -> None:
-    def interval(values: np.ndarray) -> Interval:
-        error, df = values.std(ddof=1) / len(values) ** 0.5, len(values) - 1
-        return Interval(values.mean(), 0, 0, error, df, 1, 0, len(values), {})
+def test_a_choice_as_by_location_is_set_against_nothing(tiny_store) -> None:
+    part, rng = heldout.Part.of(Experiment(TINY)), np.random.default_rng(0)
+    sizes = {"own": 6, "left out": 6, "invented": 6, f"test of {part.name}": len(part.x_test)}
+    strengths = linear.STRENGTHS
+    right = {name: rng.integers(0, 2, (len(strengths), 2, n)) * 1.0 for name, n in sizes.items()}
+    for name, best in (("own", 2), ("left out", 2), ("invented", 3)):
+        right[name][best] = 2  # above all others
+    ladder = [
+        {"way": name, "strength": strengths[k + 1], "validation": 1.0}
+        for k, name in enumerate(splits.SPLITS)
+    ]
+    rows = {row["by"]: row for row in heldout.choices(part, right, ladder)}
+    same = [name for name, row in rows.items() if "difference" not in row]
+    assert same == [list(splits.SPLITS)[1], "location", "left out"]
+    for name, row in rows.items():
+        assert ("verdict" in row) == (name not in same) == (row["strength"] != strengths[2])
 
-    one, other = np.random.default_rng(0).normal(size=(2, 12)) * [[1], [3]]
-    other = other[:7]
-    welch = stats.ttest_ind(one, other, equal_var=False)
-    low, high = welch.confidence_interval()
-    expected = (one.mean() - other.mean(), low, high)
-    assert apart(interval(one), interval(other)) == pytest.approx(expected)
 
-
-def test_a_mean_of_independent_scores_is_half_as_far_from_zero_as_their_sum() -> None:
-    one = Interval(0.4, 0.3, 0.5, 0.05, 20, 1, 0, 9, {})
-    other = Interval(0.1, 0.0, 0.2, 0.05, 20, 1, 0, 9, {})
-    middle, low, high = mean(one, other)
-    assert (middle, high - middle) == pytest.approx((0.25, middle - low))
-    half = stats.t.ppf(0.975, 40) * 0.05 / 2**0.5
-    assert high - middle == pytest.approx(half)
+def test_clips_through_invented_devices_have_the_version_of_what_made_them(
+    tiny_store, monkeypatch
+) -> None:
+    """What another version has made is made again."""
+    experiment, made = Experiment(TINY), []
+    through = heldout.through
+    monkeypatch.setattr(heldout, "through", lambda *a, **k: made.append(a) or through(*a, **k))
+    heldout.invented(experiment)
+    before = len(made)
+    heldout.invented(experiment)
+    assert len(made) == before
+    monkeypatch.setattr(heldout.clip, "VERSION", -1)
+    heldout.invented(experiment)
+    assert len(made) == before + 1
 
 
 def test_two_renderings_are_two_and_a_folder_is_alone(tiny_store) -> None:

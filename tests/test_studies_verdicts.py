@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+from asclib.evaluation.statistics import Interval
 from studies import verdicts
 from studies.arms import DECIDING
 from studies.record import NOBODY, Record, from_bytes, in_bytes
@@ -128,3 +130,25 @@ def test_arms_may_have_more_seeds_than_others(tmp_path):
     assert seeds["response", "labels"] == seeds["response", "response_response"] == 1
     against = {row["system"] for row in found["control"]}
     assert against == {*DECIDING, "dist", "response"} - {"labels"}
+
+
+def test_a_difference_of_independent_scores_is_welchs() -> None:
+    def interval(values: np.ndarray) -> Interval:
+        error, df = values.std(ddof=1) / len(values) ** 0.5, len(values) - 1
+        return Interval(values.mean(), 0, 0, error, df, 1, 0, len(values), {})
+
+    one, other = np.random.default_rng(0).normal(size=(2, 12)) * [[1], [3]]
+    other = other[:7]
+    welch = stats.ttest_ind(one, other, equal_var=False)
+    low, high = welch.confidence_interval()
+    expected = (one.mean() - other.mean(), low, high)
+    found = verdicts.weighted((interval(one), interval(other)), (1, -1))
+    assert (found.estimate, found.low, found.high) == pytest.approx(expected)
+
+
+def test_a_mean_of_independent_scores_is_half_as_far_from_zero_as_their_sum() -> None:
+    one = Interval(0.4, 0.3, 0.5, 0.05, 20, 1, 0, 9, {})
+    other = Interval(0.1, 0.0, 0.2, 0.05, 20, 1, 0, 9, {})
+    found = verdicts.weighted((one, other), (0.5, 0.5))
+    half = stats.t.ppf(0.975, 40) * 0.05 / 2**0.5
+    assert (found.low, found.high) == pytest.approx((0.25 - half, 0.25 + half))

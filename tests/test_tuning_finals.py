@@ -47,6 +47,22 @@ def test_finalists_are_the_authors_and_the_best_others(finished):
     assert len(others) > 1 and study.trials[best].value == max(others)
 
 
+def test_a_point_that_was_tried_twice_is_one_finalist():
+    """A trial whose worker died is repeated under another number, be it the authors' own."""
+    search = Search("architecture", Experiment(TINY), EFFORT)
+    start, space = architecture.parameters(search.start), optuna.create_study()
+    search.point(space.ask())
+    other = start | {"dense": 64}
+    study = optuna.create_study(direction="maximize")
+    distributions = space.trials[0].distributions
+    for value, params in ((0.9, start), (0.8, other), (0.7, other), (0.6, start | {"dense": 32})):
+        trial = optuna.trial.create_trial(params=params, distributions=distributions, value=value)
+        study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+        study.add_trial(trial)
+    points = finals.finalists(search, study, 2)
+    assert {number: point.dense for number, point in points.items()} == {0: 256, 3: 64, 7: 32}
+
+
 def test_one_reader_trains_as_the_search_and_one_as_a_student(finished):
     search, _, _ = finished
     runs = {name: make(search, search.start, 3) for name, make in finals.READERS.items()}
@@ -93,10 +109,11 @@ def test_each_row_has_the_scores_of_its_runs_and_dunnett_s_interval(finished):
         assert row["verdict"] == one.verdict
 
 
-def test_a_single_seed_has_no_spread(finished):
+@pytest.mark.parametrize("seeds", [(1,), (2, 2)])
+def test_a_single_seed_has_no_spread(finished, seeds):
     search, study, _ = finished
-    with pytest.raises(ValueError, match="two seeds or more"):
-        finals.finals(search, study, (1,))
+    with pytest.raises(ValueError, match="name two or more with --seeds"):
+        finals.finals(search, study, seeds)
 
 
 def test_configurations_come_back_from_their_trials():

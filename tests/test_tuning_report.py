@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from asclib.runs import Experiment
-from asclib.tuning import Architecture, Effort, Search, architecture, figures, report, work
+from asclib.training import macro_accuracy, predict
+from asclib.tuning import Architecture, Effort, Search, architecture, figures, finals, report, work
 from tests.data import TINY
 
 EFFORT = Effort(trials=8, epochs=1, clips=40)  # one epoch: no trial is behind
@@ -95,6 +96,29 @@ def test_the_authors_against_themselves_differ_by_nothing(finished):
     for split in ("validation", "test"):
         assert found[split]["authors"] == found[split]["best"]
         assert found[split]["difference"]["accuracy_per_seed"] == [0, 0]
+
+
+def test_a_single_seed_is_refused_before_anything_is_trained(finished, monkeypatch, capsys):
+    search, study, url = finished
+    for slow in ("against_the_authors", "importance", "finals", "open_study"):
+        monkeypatch.setattr(report, slow, None)
+    with pytest.raises(ValueError, match="seeds 1: name two or more"):
+        report.report(search, study, (1,))
+    with pytest.raises(SystemExit):
+        report.main(["architecture", "--storage", url, "--seeds", "1"], TINY)
+    assert "seeds 1: name two or more" in capsys.readouterr().err
+
+
+def test_what_is_trained_anew_is_what_the_finals_train(finished):
+    search, study, _ = finished
+    best = report.best_point(search, study)
+    found = report.against_the_authors(search, best, seeds=(0, 1))
+    for name, point in (("authors", search.start), ("best", best)):
+        runs = [finals.as_searched(search, point, seed) for seed in (0, 1)]
+        assert all(run.found() for run in runs)
+        clips = search.data.clips("test")
+        scores = [macro_accuracy(predict(run.net(), clips.x), clips.labels) for run in runs]
+        assert found["test"][name] == pytest.approx(scores, abs=1e-5)
 
 
 def test_the_command_writes_what_it_found(finished, tmp_path):

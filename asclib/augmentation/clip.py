@@ -310,9 +310,8 @@ class Copies:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not callable(self.change):
-            remedy = "give a function of a waveform, its rate and a generator"
-            raise ValueError(f"change is {checked.shown(self.change)}: {remedy}")
+        remedy = "give a function of a waveform, its rate and a generator"
+        checked.function("change", self.change, remedy)
         for name in ("number", "seed"):
             object.__setattr__(self, name, checked.whole_number(name, getattr(self, name)))
 

@@ -158,7 +158,9 @@ def _find_system(
             what = f"the answers of the system of {percent} %" if rules.subsets else "the answers"
             problems.append(CorpusError(path, None, "is missing", f"write {what} there"))
             continue
-        content = hashlib.sha256((root / path).read_bytes()).hexdigest()
+        if (found := _read(root, path, problems)) is None:
+            continue
+        content = hashlib.sha256(found).hexdigest()
         if content in contents:
             problem = f"is the same as {contents[content]}"
             remedy = "write the answers of the system that learnt from this subset"
@@ -191,17 +193,20 @@ def _find_inference(
         for name in (module, f"{folder}/output.csv")
         if not (root / name).is_file()
     ]
-    if (root / module).is_file():
-        text = (root / module).read_text(errors="replace")
+    if (root / module).is_file() and (code := _read(root, module, problems)) is not None:
+        text = code.decode(errors="replace")
         lacking = [name for name in _API if not re.search(rf"\b{name}\b", text)]
         if lacking:
             problem = f"does not define {', '.join(lacking)}"
             problems.append(CorpusError(module, None, problem, "define all of " + ", ".join(_API)))
     ours, theirs = root / f"task1/{label}/{label}.output.csv", root / f"{folder}/output.csv"
-    if ours.is_file() and theirs.is_file() and ours.read_bytes() != theirs.read_bytes():
-        problem = f"differs from {ours.name}"
-        remedy = "hand in what the inference answers: copy this file"
-        problems.append(CorpusError(f"{folder}/output.csv", None, problem, remedy))
+    if ours.is_file() and theirs.is_file():
+        answer = _read(root, f"{folder}/output.csv", problems)
+        own = _read(root, f"task1/{label}/{ours.name}", [])  # its fault is known by now
+        if answer is not None and own is not None and answer != own:
+            problem = f"differs from {ours.name}"
+            remedy = "hand in what the inference answers: copy this file"
+            problems.append(CorpusError(f"{folder}/output.csv", None, problem, remedy))
     _find_device_costs(root, f"{folder}/complexity.json", rules, meta, problems)
     _find_test_accuracy(root, f"{folder}/test_accuracy.json", meta, problems)
 
@@ -275,12 +280,23 @@ def _find_test_accuracy(
         problems.append(CorpusError(name, None, problem, remedy))
 
 
-def _read_json(root: Path, name: str, problems: list[CorpusError]) -> dict[str, Any] | None:
+def _read(root: Path, name: str, problems: list[CorpusError]) -> bytes | None:
+    """What a file of the package holds; None, with the fault, where it cannot be read."""
     try:
-        found = json.loads((root / name).read_text())
+        return (root / name).read_bytes()
     except FileNotFoundError:
-        problems.append(CorpusError(name, None, "is missing", _WRITE))
+        problem, remedy = "is missing", _WRITE
+    except OSError as error:
+        problem, remedy = f"cannot be read ({error.strerror})", "make it a readable file"
+    problems.append(CorpusError(name, None, problem, remedy))
+    return None
+
+
+def _read_json(root: Path, name: str, problems: list[CorpusError]) -> dict[str, Any] | None:
+    if (content := _read(root, name, problems)) is None:
         return None
+    try:
+        found = json.loads(content)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         problems.append(CorpusError(name, None, f"is no JSON ({error})", _WRITE))
         return None

@@ -112,9 +112,8 @@ class Stage:
 
     def _check_loss(self) -> None:
         """Raises: ValueError for a loss that cannot be called as the trainer will call it."""
-        if not callable(self.loss) or isinstance(self.loss, type):
-            remedy = "give a function of the student's and the teacher's output"
-            raise ValueError(f"loss is {checked.shown(self.loss)}: {remedy}")
+        remedy = "give a function of the student's and the teacher's output"
+        checked.function("loss", self.loss, remedy)
         try:
             called = inspect.signature(self.loss)
         except (TypeError, ValueError):  # of a library in C, which does not say

@@ -216,7 +216,7 @@ def gap(
     if not both.any():
         raise ValueError("no location was heard in both groups of clips: choose other groups")
     kept = Clips(clips.scene[both], clips.location[both])
-    values, runs = system.values[:, both], grid(system)
+    values, runs = system.on(both).values, grid(system)
     (scores, added), (rest, rest_added) = (
         linear(values, kept, measure, np.asarray(mask)[both]) for mask in (one, other)
     )

@@ -9,7 +9,7 @@ Chapter: book/distillation/comparison.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -115,6 +115,10 @@ class System:
             raise ValueError(f"{self.name}: run {bad[0][0]} has no value for clip {bad[0][1]}")
         if len(set(runs)) < len(runs):
             raise ValueError(f"{self.name}: a seed (and teacher) occurs twice: keep one run of it")
+
+    def on(self, clips: np.ndarray) -> System:
+        """The same system on some of the clips: a mask (clips,), or their positions."""
+        return replace(self, values=self.values[:, clips])
 
     def only(self, seeds: Iterable[int], teachers: Iterable[str | int] | None = None) -> System:
         """The runs with these seeds and, where they are named, these teachers."""

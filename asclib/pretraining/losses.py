@@ -60,8 +60,7 @@ def vicreg(
         loss = invariance * (z - z_other).square().mean()
         for x in (z, z_other):
             deviation = (x.var(0) + EPSILON).sqrt()
-            centred = x - x.mean(0)
-            shared = _off_diagonal(centred.T @ centred / (len(x) - 1))
+            shared = _off_diagonal(x.T.cov())
             loss = loss + variance * F.relu(1 - deviation).mean() / 2
             loss = loss + covariance * shared.square().sum() / x.shape[1]
         return loss

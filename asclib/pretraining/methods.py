@@ -13,9 +13,8 @@ Chapter: book/challenges/few_labels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,10 +39,10 @@ class SelfSupervised:
     """What a network learns from clips without labels: the lesson of a `Run`.
 
     Args:
-        loss: of the projections (batch, width) of two views, such as `losses.barlow_twins`; with
-            `predictor`, and then a network from (batch, width) to the same by that name.
+        loss: of the projections (batch, width) of two views, such as `losses.barlow_twins`, or a
+            functools.partial of one with other weights; with `predictor`, and then a network from
+            (batch, width) to the same by that name.
         views: the transforms of a batch, one after the other, that make a view; each clip has two.
-        arguments: of the loss, by name.
         predictor: whether the loss takes one, as `losses.simsiam` does.
         width: numbers of a projection.
     Raises: ValueError naming a value that is none of these.
@@ -51,20 +50,13 @@ class SelfSupervised:
 
     loss: Callable[..., Tensor]
     views: tuple[BatchTransform, ...] = VIEWS
-    arguments: dict[str, Any] = field(default_factory=dict)
     predictor: bool = False
     width: int = 256
 
     def __post_init__(self) -> None:
-        if not callable(self.loss) or isinstance(self.loss, type):
-            raise ValueError(f"loss is {checked.shown(self.loss)}: give a function of two views")
+        checked.function("loss", self.loss, "give a function of two views")
         remedy = "give a tuple of transforms, such as (FrequencyMask(), Gain())"
-        checked.kind("views", self.views, (tuple, list), remedy)
-        for view in self.views:
-            if not callable(view) or isinstance(view, type):
-                raise ValueError(f"views holds {checked.shown(view)}: {remedy}")
-        object.__setattr__(self, "views", tuple(self.views))
-        checked.kind("arguments", self.arguments, dict, "give the loss's arguments by name")
+        object.__setattr__(self, "views", checked.functions("views", self.views, remedy))
         checked.kind("predictor", self.predictor, bool, "give True or False")
         object.__setattr__(self, "width", checked.whole_number("width", self.width, 4))
 
@@ -134,7 +126,7 @@ def objective(lesson: SelfSupervised) -> Objective:
         assert isinstance(net, Projected)
         one, other = net.project(two_views(batch, lesson.views)).chunk(2)
         more = {} if net.predictor is None else {"predictor": net.predictor}
-        return lesson.loss(one, other, **lesson.arguments, **more)
+        return lesson.loss(one, other, **more)
 
     return loss
 
@@ -147,7 +139,6 @@ def pretrain(
     *,
     seed: int,
     folder: str | Path | None = None,
-    label: str = "",
 ) -> pd.DataFrame:
     """Train the body of `net` in place on clips whose labels are put away first.
 
@@ -165,7 +156,7 @@ def pretrain(
         objective=objective(lesson),
         seed=seed,
         folder=folder,
-        label=label or lesson.name,
+        label=lesson.name,
     )
     return history[["epoch", "loss"]]
 

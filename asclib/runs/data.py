@@ -86,12 +86,11 @@ class Data:
             if not str(self.source).strip():
                 raise ValueError(f"source is {self.source!r}: {remedy}")
             object.__setattr__(self, "source", str(Path(self.source).expanduser()))
-        if not callable(self.front_end) or isinstance(self.front_end, type):
-            remedy = "give an object that turns waveforms into pictures, such as LogMel.tmsic()"
-            raise ValueError(f"front_end is {checked.shown(self.front_end)}: {remedy}")
-        if self.views is not None and (not callable(self.views) or isinstance(self.views, type)):
+        remedy = "give an object that turns waveforms into pictures, such as LogMel.tmsic()"
+        checked.function("front_end", self.front_end, remedy)
+        if self.views is not None:
             remedy = "give what makes the pictures of a clip, such as SixFold(), or None"
-            raise ValueError(f"views is {checked.shown(self.views)}: {remedy}")
+            checked.function("views", self.views, remedy)
         if isinstance(self.source, Tensors) and self.views is not None:
             raise ValueError("views are of sound: change tensors of one's own before `Data.of`")
         if isinstance(self.source, Tensors) and self.subset is not None:

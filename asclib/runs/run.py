@@ -179,17 +179,10 @@ class Run:
         torch.manual_seed(self.seed)
         net = self.start.net() if self.start else self.network()
         fit, validation = self.data.clips("fit"), self.data.clips("validation")
+        order = another_order(self.seed, self._stages_before)
         if self.lesson is None:
-            history = train(
-                net,
-                fit,
-                validation,
-                self.plan,
-                folder=folder,
-                seed=another_order(self.seed, self._stages_before),
-            )
+            history = train(net, fit, validation, self.plan, folder=folder, seed=order)
         elif isinstance(self.lesson, SelfSupervised):
-            order = another_order(self.seed, self._stages_before)
             history = pretrain(net, fit, self.lesson, self.plan, seed=order, folder=folder)
         else:
             stages = self.lesson.stages

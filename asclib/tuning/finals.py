@@ -25,7 +25,6 @@ from asclib.evaluation.systems import Clips, System
 from asclib.runs.data import Data
 from asclib.runs.run import Run, build
 from asclib.training import macro_accuracy, predict
-from asclib.tuning import architecture, features
 from asclib.tuning.architecture import Architecture, Searched, cost, widest
 from asclib.tuning.features import Configuration
 from asclib.tuning.search import PLAN, Point, Search
@@ -36,17 +35,28 @@ Reader = Callable[[Search, Point, int], Run]
 
 
 def finalists(search: Search, study: optuna.Study, number: int = NUMBER) -> dict[int, Point]:
-    """The authors' choice and the finished trials with the best validation accuracy, by number."""
-    suggest = features.suggest if search.kind == "features" else architecture.suggest
+    """The authors' choice and the finished trials with the best validation accuracy, by number.
+
+    A point counts once, whoever tried it again: a trial whose worker died has another number.
+    """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = sorted(finished, key=lambda trial: -(trial.value or 0.0))
-    others = [trial for trial in best if trial.number != AUTHORS][:number]
-    points = {t.number: suggest(optuna.trial.FixedTrial(t.params)) for t in others}
-    return {AUTHORS: search.start} | points
+    points = {AUTHORS: search.start}
+    for trial in sorted(finished, key=lambda trial: -(trial.value or 0.0)):
+        point = search.point(trial)
+        if len(points) <= number and point not in points.values():
+            points[trial.number] = point
+    return points
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raises: ValueError for a single seed, which has no spread, and for one named twice."""
+    if len(set(seeds)) < max(2, len(seeds)):
+        given = " ".join(map(str, seeds))
+        raise ValueError(f"seeds {given}: name two or more with --seeds, each once")
 
 
 def as_searched(search: Search, point: Point, seed: int) -> Run:
-    """The network and the plan of the search, to the end of its epochs."""
+    """The network and the plan of the search, to the end of its epochs, on all clips to fit."""
     plan = replace(PLAN, epochs=search.effort.epochs)
     return Run(search.network(point), _data(search, point), plan, seed)
 
@@ -78,10 +88,9 @@ def finals(
     Returns: rows: reader, number of the trial, parameters and MACs of what reads it, and of
         `validation` and `test` the macro accuracy of each seed; of all but the authors' also
         `difference` to theirs on the test with `low`, `high` (Dunnett) and `verdict`.
-    Raises: ValueError for a single seed, which has no spread.
+    Raises: ValueError, as `check_seeds`.
     """
-    if len(seeds) < 2:
-        raise ValueError("finals need two seeds or more: name them with --seeds")
+    check_seeds(seeds)
     points = finalists(search, study, number)
     runs = {
         (reader, who): [make(search, point, seed) for seed in seeds]

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +22,16 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.utils.class_weight import compute_sample_weight
-from torch import Tensor
 
-from asclib.challenge.task import SCENES
-from asclib.corpus.folder import Split
 from asclib.evaluation.scores import paired
-from asclib.runs.data import Data
 from asclib.runs.profiles import Profile
 from asclib.runs.provenance import provenance
-from asclib.runs.run import Run, build
+from asclib.runs.run import build
 from asclib.store import PROJECT, write_atomic
 from asclib.training import macro_accuracy, predict, probabilities
-from asclib.tuning import architecture, features
 from asclib.tuning.command import add_arguments, search_of
-from asclib.tuning.finals import finals
-from asclib.tuning.search import PLAN, Point, Search, open_study
+from asclib.tuning.finals import as_searched, check_seeds, finals
+from asclib.tuning.search import Point, Search, open_study
 
 SEEDS = (1, 2, 3, 4, 5)  # the search's own is 0, and has favoured its winner
 HALVES = 1000
@@ -92,22 +86,7 @@ def front(trials: pd.DataFrame) -> pd.DataFrame:
 
 def best_point(search: Search, study: optuna.Study) -> Point:
     """The point of the finished trial with the highest validation accuracy."""
-    suggest = features.suggest if search.kind == "features" else architecture.suggest
-    return suggest(optuna.trial.FixedTrial(study.best_trial.params))
-
-
-def again(search: Search, point: Point, seed: int) -> Run:
-    """A point trained as in the search, to the end, from another seed."""
-    fit, validation = search.clips(point)
-    data = Data.of(fit.x, fit.labels, validation.x, validation.labels, classes=SCENES)
-    return Run(search.network(point), data, replace(PLAN, epochs=search.effort.epochs), seed)
-
-
-def _pictures(search: Search, point: Point, split: Split) -> Tensor:
-    """One split as a point's network sees it: (clips, 1, mels, frames)."""
-    if isinstance(point, features.Configuration):
-        return features.clips(search.data, point, search.data.table(split)).x
-    return search.data.clips(split).x
+    return search.point(study.best_trial)
 
 
 def against_the_authors(
@@ -119,15 +98,17 @@ def against_the_authors(
     with intervals over seeds, and over seeds and locations (`asclib.evaluation.paired`).
     """
     points = {"authors": search.start, "best": best}
-    runs = {name: [again(search, point, seed) for seed in seeds] for name, point in points.items()}
+    runs = {
+        name: [as_searched(search, point, seed) for seed in seeds] for name, point in points.items()
+    }
     build([run for each in runs.values() for run in each])
     found: dict[str, Any] = {"seeds": list(seeds)}
     for split in ("validation", "test"):
         clips, labels = search.data.table(split), search.data.clips(split).labels
         answers, accuracies = {}, {}
-        for name, point in points.items():
-            x = _pictures(search, point, split)
-            logits = [predict(run.net(), x) for run in runs[name]]
+        for name, own in runs.items():
+            x = own[0].data.clips(split).x
+            logits = [predict(run.net(), x) for run in own]
             answers[name] = [probabilities(one) for one in logits]
             accuracies[name] = [round(macro_accuracy(one, labels), 5) for one in logits]
         difference = paired(answers["best"], answers["authors"], clips)
@@ -167,7 +148,7 @@ def chosen_on_the_test(search: Search, study: optuna.Study) -> dict[str, Any]:
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     each = []
     for trial in finished:
-        net = search.trained(architecture.suggest(optuna.trial.FixedTrial(trial.params)))
+        net = search.trained(search.point(trial))
         if net is None:
             raise ValueError(
                 f"trial {trial.number} left no network in this store: use the store "
@@ -213,7 +194,11 @@ def _macro(hits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def report(search: Search, study: optuna.Study, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-    """Everything of `results/tuning_<kind>.json`; seeds, of `against_the_authors`."""
+    """Everything of `results/tuning_<kind>.json`; seeds, of `against_the_authors`.
+
+    Raises: ValueError, before anything is trained, as `check_seeds`.
+    """
+    check_seeds(seeds)
     trials = table(study)
     made_with = provenance(search.experiment)
     best = best_point(search, study)
@@ -246,6 +231,10 @@ def main(arguments: list[str] | None = None, profile: Profile | None = None) -> 
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of the trainings anew")
     parser.add_argument("--output", type=Path, help="default: results/tuning_<kind>.json")
     options = parser.parse_args(arguments)
+    try:
+        check_seeds(options.seeds)
+    except ValueError as error:
+        parser.error(str(error))
     search, url = search_of(options, profile)
     study = open_study(search, url)
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):

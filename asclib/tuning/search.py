@@ -119,6 +119,12 @@ class Search:
         """The authors' choice, which is the first trial of every study."""
         return Configuration() if self.kind == "features" else Architecture()
 
+    def point(self, trial: optuna.trial.BaseTrial) -> Point:
+        """The point of a trial: asked for in a running one, read from a finished one."""
+        if isinstance(trial, FrozenTrial):
+            trial = optuna.trial.FixedTrial(trial.params)
+        return (features if self.kind == "features" else architecture).suggest(trial)
+
     def settings(self) -> dict[str, Any]:
         """What the trials of one study have in common, as plain json values.
 
@@ -293,8 +299,7 @@ class _Surplus(Exception):
 
 def _try(search: Search, trial: optuna.Trial) -> float:
     """One trial: validation macro accuracy of the best epoch, each epoch reported to the pruner."""
-    suggest = features.suggest if search.kind == "features" else architecture.suggest
-    point = suggest(trial)
+    point = search.point(trial)
     try:
         cost = search.admit(point)
     except EmptyFilters as error:
