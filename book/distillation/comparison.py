@@ -56,8 +56,8 @@ teacher, decided = next(iter(study["decision"].items()))
 pairs = pd.DataFrame(decided["pairs"])
 length = int(pairs["epochs"].max())
 ARMS = {"labels": "labels", "response": "response",
-        "labels_response": "labels, response",
-        "response_response": "response, response", "rrs": "RRS"}
+        "labels_response": "labels → response",
+        "response_response": "response → response", "rrs": "RRS"}
 runs = pd.DataFrame(study["runs"]).query("epochs == @length")
 runs = runs[runs["arm"].isin(ARMS)]
 
@@ -76,7 +76,8 @@ for place, arm in enumerate(ARMS):
             "o", color=plotting.INK, alpha=0.7, ms=4)
     ax.plot([place - 0.35, place + 0.35], [100 * own["accuracy"].mean()] * 2,
             color=plotting.ACCENT)
-ax.set_xticks(range(len(ARMS)), [n.replace(", ", ",\n") for n in ARMS.values()])
+ax.set_xticks(range(len(ARMS)),
+              [name.replace("→ ", "→\n") for name in ARMS.values()])
 ax.set(ylabel="macro accuracy (%)", xlim=(-0.6, len(ARMS) - 0.4))
 plotting.show(figure)
 
@@ -90,7 +91,7 @@ glue("runs_each", min(len(rrs), len(twice)))
 glue("run_pairs", each.size)
 glue("rrs_ahead", float(100 * (each > 0).mean()))
 glue("rrs_most", float(each.max()))
-glue("rrs_least", float(each.min()))
+glue("rrs_least", float(-each.min()))
 glue("epochs", length)
 print(f"{each.size} pairs of one RRS student and one of response twice:",
       f"{each.min():+.1f} to {each.max():+.1f} points")
@@ -144,12 +145,14 @@ tuning = json.loads(
 trials = pd.DataFrame(tuning["runs"])
 trials = trials[trials["arm"].isin(ARMS)]
 best = 100 * trials.groupby("arm")["score"].agg(["min", "max"])
-pd.DataFrame({"taken": {ARMS[a]: str(tuning["chosen"][a]) for a in ARMS}}
-             ).join(best.rename(index=ARMS).round(1))
+taken = {name: ", ".join(f"{key.replace('_', ' ')} {value:g}"
+                         for key, value in tuning["chosen"][arm].items())
+         for arm, name in ARMS.items()}
+pd.DataFrame({"taken": taken}).join(best.rename(index=ARMS).round(1))
 
 # %% [markdown]
-# `min` and `max` are the worst and the best of the eight trials in validation accuracy, each of half the epochs; `factor`
-# multiplies the weight of the teacher's loss, and `second_rate` the learning rate of the second phase. The trials of one
+# `min` and `max` are the worst and the best of the eight trials in validation accuracy, each of half the epochs; the factor
+# multiplies the weight of the teacher's loss, and the second rate the learning rate of the second phase. The trials of one
 # lesson lie up to {glue:text}`tuned_apart:.1f` points apart. Whoever tunes one lesson and takes the others as they were
 # published can show whatever he likes.
 #
@@ -208,9 +211,11 @@ glue("labels", float(table.at["labels", "accuracy"]))
 table.round({"log_loss": 3, "runs": 0}).astype({"runs": int})
 
 # %% mystnb={"figure": {"name": "fig-comparison-differences", "caption": "Differences of the lessons with 95 % intervals over places, seeds and teachers. Left: macro accuracy, the band is one point to either side of zero. Right: log loss, where lower is better. Embedded corpus, study size."}, "image": {"alt": "Two panels with a dot and an interval in each row, on the left around zero and a grey band, on the right many below zero."}}
-named = pairs[pairs["epochs"] == length].assign(name=[
-    f"{ARMS[row.system]} − {ARMS[row.base]}"
-    for row in pairs[pairs["epochs"] == length].itertuples()])
+BRACKETS = {arm: f"({name})" if "→" in name else name
+            for arm, name in ARMS.items()}
+named = pairs[pairs["epochs"] == length].copy()
+named["name"] = [f"{BRACKETS[row.system]} − {BRACKETS[row.base]}"
+                 for row in named.itertuples()]
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
 for ax, measure, unit in zip(
         axes, ("accuracy", "log_loss"), (100, 1), strict=True):
