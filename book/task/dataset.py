@@ -503,7 +503,8 @@ for _, row in choices.iterrows():
     name = f"{row['by'].split()[-1]}_{row['rendering'][-1]}"
     glue(f"choice_{name}", f"{row['strength']:g}")
     glue(f"chosen_{name}", shown(row, "test"))
-    glue(f"lost_{name}", shown(row, "difference", "+"))
+    if pd.notna(row["difference"]):  # to the choice by location
+        glue(f"lost_{name}", shown(row, "difference", "+"))
 for name, column in (("test accuracy", "test"), ("unseen devices", "unseen")):
     choices[name] = [shown(row, column) for _, row in choices.iterrows()]
 columns = ["strength", "test accuracy", "unseen devices"]
