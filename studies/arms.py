@@ -45,6 +45,7 @@ DECIDING: dict[str, tuple[Phase, ...]] = {
 EQUAL: dict[str, tuple[Phase, ...]] = {
     "smoothed": (Labels(0.1),),
     "response": TECHNIQUES["response"],
+    "response_alone": (_SURE,),
     "reversed": TECHNIQUES["rrs_reversed"],
     "class_means": TECHNIQUES["response"],
     "permuted": TECHNIQUES["response"],
@@ -58,6 +59,8 @@ OTHERS: dict[str, tuple[Phase, ...]] = {
     name: stages for name, stages in TECHNIQUES.items() if name not in {*DECIDING, *EQUAL, *_SAME}
 }
 ARMS = DECIDING | EQUAL | OTHERS
+# An arm with the settings of another: it differs from that one in a single thing, its phases.
+BORROWED = {"response_alone": "response_response"}
 CONTROLS = ("class_means", "permuted")  # what a teacher knows of the single clip is taken away
 
 # ---- settings, tried on validation clips -------------------------------------------------------
@@ -84,6 +87,12 @@ def trials(name: str) -> list[dict[str, float]]:
     else:
         grid = {"factor": (1 / 32, 1 / 16, 1 / 8, 0.25, 0.5, 1.0, 2.0, 4.0)}
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def settings_of(name: str, found: Mapping[str, Trial]) -> Trial:
+    """The settings of an arm among those that trials have found, its own or BORROWED ones."""
+    trial = found.get(BORROWED.get(name, name), {})
+    return {key: value for key, value in trial.items() if key in trials(name)[0]}
 
 
 def with_settings(phases: tuple[Phase, ...], trial: Trial) -> tuple[Phase, ...]:

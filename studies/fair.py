@@ -22,6 +22,9 @@ response_response; labels_response; rrs. Others of equal length: smoothed labels
 reversed, joint, relational, relational_embedding, rrs_published, standardised; and two controls
 that take from the teacher what it knows of the single clip, class_means and permuted. `others` are
 the remaining techniques of the book. The augmentation is everybody's, chosen by `studies recipe`.
+`response_alone` was added after two seeds had been scored: the second phase of response_response
+with its settings for all epochs. For `response`, tuned by itself, differs from response_response in
+temperature and in the share of the labels as well, and cannot say what a fresh start costs.
 
 Teachers and seeds. 4 teachers x 5 seeds for the deciding arms, 4 x 2 for those of equal length,
 1 x 5 for other techniques. All teach: the candidate that `studies candidates` has chosen, and
@@ -70,7 +73,17 @@ from asclib.evaluation.systems import Clips, System
 from asclib.runs import Run
 from asclib.training import probabilities
 from studies import effort, renderings, verdicts
-from studies.arms import ARMS, DECIDING, EQUAL, OTHERS, TUNED_ON, Design, trials
+from studies.arms import (
+    ARMS,
+    BORROWED,
+    DECIDING,
+    EQUAL,
+    OTHERS,
+    TUNED_ON,
+    Design,
+    settings_of,
+    trials,
+)
 from studies.command import Commands, add_command
 from studies.record import Record, key_of
 from studies.sitting import Sitting, add_arms, add_options, named
@@ -130,12 +143,13 @@ def _fair(options: argparse.Namespace) -> None:
     elif options.confirm:
         print(verdicts.sentence(confirm(sitting, options.output, (options.epochs or [LONG])[0])))
     else:
-        settings_of = {} if options.untuned else chosen(settings, arms)
+        tuned = [BORROWED.get(arm, arm) for arm in arms]
+        found = {} if options.untuned else chosen(settings, tuned)
         designs = [
             Design(
                 arm,
                 number,
-                tuple(settings_of.get(arm, {}).items()),
+                tuple(settings_of(arm, found).items()),
                 sitting.batch,
                 options.second_rate if len(ARMS[arm]) > 1 else None,
             )

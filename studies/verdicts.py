@@ -27,10 +27,11 @@ PAIRS = (  # of the deciding arms: the primary one first
     ("labels_response", "labels"),
     ("labels_response", "response_response"),
 )
-ALSO = (  # what one phase is worth, and what a fresh start in the middle costs
+ALSO = (  # what one phase is worth, tuned by itself; and what a fresh start in the middle costs
     ("response", "labels"),
     ("response", "response_response"),
     ("rrs", "response"),
+    ("response_alone", "response_response"),
 )
 
 

@@ -13,7 +13,18 @@ from asclib.runs import Experiment
 from asclib.training import predict
 from studies import renderings, verdicts
 from studies.__main__ import main
-from studies.arms import ARMS, DECIDING, EQUAL, STRIDE, TRIALS, TUNED_ON, Design, Labels, trials
+from studies.arms import (
+    ARMS,
+    DECIDING,
+    EQUAL,
+    STRIDE,
+    TRIALS,
+    TUNED_ON,
+    Design,
+    Labels,
+    settings_of,
+    trials,
+)
 from studies.candidates import CANDIDATES
 from studies.effort import half_width, noise, seeds_for, smallest
 from studies.fair import GROUPS, PLANNED, confirm, plan
@@ -108,6 +119,20 @@ def test_a_trial_is_in_what_is_trained():
     assert smoothed.plan.label_smoothing == 0.2
     critic = Design("contrastive", 24, (("temperature", 4.0),)).phases[0]
     assert critic == TECHNIQUES["contrastive"][0]
+
+
+def test_an_arm_may_borrow_settings_so_that_its_phases_alone_differ():
+    found = {"response_response": {"temperature": 2.0, "factor": 1.0, "second_rate": 1.0}}
+    trial = settings_of("response_alone", found)
+    assert trial == {"temperature": 2.0, "factor": 1.0}
+    assert settings_of("response_response", found) == found["response_response"]
+    alone, twice = (
+        phases(a_run(arm, trial=tuple(settings_of(arm, found).items())))
+        for arm in ("response_alone", "response_response")
+    )
+    assert [run.plan.epochs for run in alone] == [24]
+    assert [run.plan.epochs for run in twice] == [12, 12]
+    assert alone[-1].lesson.stages == twice[-1].lesson.stages
 
 
 def test_a_given_second_rate_goes_before_the_tuned_one():
