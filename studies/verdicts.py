@@ -65,10 +65,21 @@ def decide(record: Record, epochs: Sequence[int], candidate: str) -> dict[str, A
 
 
 def shared(one: System, other: System) -> tuple[System, System]:
-    """Both with the seeds and the teachers that they share: one may have been given more."""
-    seeds = set(one.seeds) & set(other.seeds)
+    """Both with the teachers that they share, and the seeds that both have with all of these.
+
+    One may have been given more, and a seed that is being run waits until it is whole.
+    """
     teachers = set(one.teachers or ()) & set(other.teachers or ())
+    seeds = whole(one, teachers) & whole(other, teachers)
     return one.only(seeds, teachers), other.only(seeds, teachers)
+
+
+def whole(system: System, teachers: set[str | int]) -> set[int]:
+    """The seeds that a system has with all of these teachers."""
+    by: dict[int, set[str | int]] = {}
+    for seed, teacher in zip(system.seeds, system.teachers or (), strict=True):
+        by.setdefault(seed, set()).add(teacher)
+    return {seed for seed, theirs in by.items() if teachers <= theirs}
 
 
 def against_labels(
