@@ -6,6 +6,7 @@ locations, seeds and teachers excludes zero, *no* where it lies within a point o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,11 +95,15 @@ def against_labels(
 
 def plain(found: Difference) -> dict[str, Any]:
     """A difference for a table: fractions, or nats for log loss."""
+    df = found.degrees_of_freedom
     return {
         "difference": round(found.estimate, 5),
         "low": round(found.low, 5),
         "high": round(found.high, 5),
         "verdict": str(found.verdict),
+        "degrees_of_freedom": round(df, 1)
+        if math.isfinite(df := found.degrees_of_freedom)
+        else None,
         "seeds": found.seeds,
         "teachers": found.teachers,
         "locations": found.locations,
