@@ -50,6 +50,8 @@ from asclib.evaluation.power import Noise, power
 from asclib.plotting import glue
 
 plotting.use_style()
+
+# %%
 study = store.results("fair")
 teacher, decided = next(iter(study["decision"].items()))
 pairs = pd.DataFrame(decided["pairs"])
@@ -143,6 +145,8 @@ mean, = (one for one in store.results("candidates")["gains"]
 for name, unit in {"gain": 100, "low": 100, "high": 100}.items():
     glue(f"mean_{name}", unit * mean[name])
 glue("mean_verdict", mean["verdict"])
+
+# %%
 tuning = json.loads(
     (store.PROJECT / "results" / "fair" / "tuning.json").read_text())
 trials = pd.DataFrame(tuning["runs"])
@@ -172,7 +176,8 @@ paired = pd.DataFrame({
     f"{ARMS[one]}, {ARMS[other]}": {
         "sd of the difference": (scores[one] - scores[other]).std(),
         "correlation": scores[one].corr(scores[other])}
-    for one, other in (("rrs", "response_response"), ("rrs", "labels_response"),
+    for one, other in (("rrs", "response_response"),
+                       ("rrs", "labels_response"),
                        ("labels_response", "response_response"))}).T
 glue("spread", float(spread))
 glue("independent", float(np.sqrt(2) * spread))
@@ -229,12 +234,14 @@ glue("teachers", float(table.at["the teachers", "accuracy"]))
 glue("labels", float(table.at["labels", "accuracy"]))
 table.round({"log_loss": 3}).astype({"runs": int}).rename(columns=units)
 
-# %% mystnb={"figure": {"name": "fig-comparison-differences", "caption": "Differences of the lessons with 95 % intervals over places, seeds and teachers. Left: macro accuracy, the band is one point to either side of zero. Right: log loss, where lower is better. Embedded corpus, study size."}, "image": {"alt": "Two panels with a dot and an interval in each row, on the left around zero and a grey band, on the right many below zero."}}
+# %%
 BRACKETS = {arm: f"({name})" if "→" in name else name
             for arm, name in ARMS.items()}
 named = pairs[pairs["epochs"] == length].copy()
 named["name"] = [f"{BRACKETS[row.system]} − {BRACKETS[row.base]}"
                  for row in named.itertuples()]
+
+# %% mystnb={"figure": {"name": "fig-comparison-differences", "caption": "Differences of the lessons with 95 % intervals over places, seeds and teachers. Left: macro accuracy, the band is one point to either side of zero. Right: log loss, where lower is better. Embedded corpus, study size."}, "image": {"alt": "Two panels with a dot and an interval in each row, on the left around zero and a grey band, on the right many below zero."}}
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
 for ax, measure, unit in zip(
         axes, ("accuracy", "log_loss"), (100, 1), strict=True):
@@ -265,10 +272,11 @@ for key in ("seeds", "teachers", "verdict"):
     glue(f"primary_{key}", primary[key])
 
 # %%
-two = trials.join(trials["trial"].apply(pd.Series)).dropna(subset="second_rate")
-two = two.fillna(0).pivot_table(  # a setting that a lesson lacks
-    index=["arm", "temperature", "factor", "smoothing"],
-    columns=two["second_rate"] < 1, values="score").dropna()
+two = trials.join(trials["trial"].apply(pd.Series))
+two = two.dropna(subset="second_rate").fillna(0)  # what a lesson lacks
+two["slow"] = two["second_rate"] < 1
+by = ["arm", "temperature", "factor", "smoothing"]
+two = two.pivot_table("score", by, "slow")
 glue("sixth_pairs", len(two))
 glue("sixth_worse", int((two[True] < two[False]).sum()))
 glue("smoothing", tuning["chosen"]["labels"]["smoothing"])
@@ -276,11 +284,15 @@ loss = runs.groupby("arm")["validation_loss"].mean()
 glue("loss_labels", float(loss["labels"]))
 glue("loss_response", float(loss["response"]))
 glue("loss_plain", float(tried.at[recipe["chosen"], "own_log_loss"]))
+
+# %%
 whole = min(len(rrs), len(twice)) >= 20
 glue("look", "All planned runs are there." if whole else
      f"This is an interim look: {min(len(rrs), len(twice))} of twenty planned "
      "runs of each deciding lesson are there. Their number does not depend on "
      "what is seen, and no verdict is final.")
+
+# %%
 points = named[named["measure"] == "accuracy"].set_index("name")
 scaled = (100 * points[["difference", "low", "high"]]).round(1)
 scaled["df"] = points["degrees_of_freedom"].round(1)
@@ -334,7 +346,7 @@ scaled.join(points[["verdict", "seeds", "teachers"]]).rename_axis(None)
 # This is the second comparison. The first had twenty techniques, three seeds, two teachers, weights tuned alike, and a
 # correction for many tests. Each technique minus the student alone:
 
-# %% mystnb={"figure": {"name": "fig-against-student", "caption": "The first comparison: each technique minus the student alone, with 95 % intervals over locations and seeds. Embedded corpus of then, study size, one rendering. The star marks the control that nobody taught and who had the teacher's epochs and augmentation."}, "image": {"alt": "A row for each technique with a dot and an interval around a vertical line at zero, most of them on the right of it."}}
+# %%
 first = Results()
 rivals = [name for name, times in first.table().index  # "@": other weights
           if times == 1 and name != "student" and "@" not in name]
@@ -345,6 +357,8 @@ control = float(effort["student_control"] - effort["student"])
 alone["accuracy"] = alone["accuracy"].round(9)  # of equals the first by name
 alone = alone.sort_index().sort_values(
     "accuracy", ascending=False, kind="stable")
+
+# %% mystnb={"figure": {"name": "fig-against-student", "caption": "The first comparison: each technique minus the student alone, with 95 % intervals over locations and seeds. Embedded corpus of then, study size, one rendering. The star marks the control that nobody taught and who had the teacher's epochs and augmentation."}, "image": {"alt": "A row for each technique with a dot and an interval around a vertical line at zero, most of them on the right of it."}}
 figure, ax = plt.subplots(figsize=(6.5, 5.6))
 plotting.intervals(ax, [name.replace("_", " ") for name in alone.index],
                    alone["accuracy"], alone["accuracy_low"],
@@ -368,6 +382,8 @@ real = Results(store.PROJECT / "results" / "comparison_real.json")
 there = 100 * real.against("student", rivals=list(alone.index))["accuracy"]
 agreement = stats.spearmanr(alone["accuracy"], there[alone.index])
 glue("rho", float(agreement.statistic))
+
+# %%
 seeds = first.runs.query("times == 1 and system in @rivals").pivot(
     index="system", columns="seed", values="accuracy").dropna(axis=1)
 between = seeds.corr("spearman").to_numpy()[np.triu_indices(seeds.shape[1], 1)]
