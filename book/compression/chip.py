@@ -204,8 +204,8 @@ show(fig)
 # {cite}`lin2020mcunet`.
 #
 # Why is the peak at `conv2`? It reads a large map and writes the largest. Its kernel sees seven mel bands, and three
-# rows of output are made at once: so nine rows of the input have to be unpacked, and the output may overrun all of the
-# input but its last bytes. `conv2` alone fills the arena, so no other way to place the boxes makes it smaller.
+# rows of output are made at once: so nine rows of the input have to be unpacked. `conv2` alone fills the arena, so no
+# other way to place the boxes makes it smaller.
 #
 # Here are several figures for this memory. TFLM's was asked of TFLM, by its recording allocator:
 
@@ -224,12 +224,12 @@ assert count.arena == asked["activations"]
 # %% [markdown]
 # [The first chapter](../task/challenge.ipynb) and [complexity](complexity.ipynb) show the first figure: the
 # formula lets element-wise layers write over their input, and asks that input and output of a convolution exist
-# at once. The file knows nothing of writing in place. Its normalisation after `conv2` is an operator that reads
-# one large map and makes another, and so two maps of 31,360 bytes set the peak. TFLM keeps to the file, and takes
-# just that; what it takes for itself is a PC's, and less on a chip. The C does better than the formula, since it overruns.
+# at once. The file knows nothing of writing in place: its normalisation after `conv2` reads one large map and makes
+# another, and two maps of 31,360 bytes set the peak. TFLM keeps to the file; what it takes for itself is less on a
+# chip than on a PC. The C does better than the formula, since it overruns.
 #
 # **Dynamic range** keeps activations in float, four bytes each, and so takes four times the second figure: twice the
-# RAM of the chip. TFLM refuses these files anyway.
+# RAM of the chip.
 #
 # ## All in
 #
@@ -238,11 +238,11 @@ assert count.arena == asked["activations"]
 # one in int16 was not tried. It holds a frame of 2,048 samples at 8 kHz, its spectrum, which is
 # transformed in place, and the last inputs of the low-pass filters that bring 48 kHz down to 8. There are two sets
 # of these: the **exact** filters have the response of soxr, which Python uses, and the **cheap** ones half the
-# multiplications. The study compiled the whole program with either, and read from the table of symbols what each
-# part takes. The stack counts as the 4 KiB that the linker script keeps for it.
+# multiplications. The study compiled the whole program with either. The stack counts as the 4 KiB that the linker
+# script keeps for it.
 #
-# One thing is left out: sound that arrives by itself. No converter, DMA or interrupt fills the buffer of samples; a
-# file does, whenever it is empty. So the program shows what is computed and held, and not that it keeps up.
+# One thing is left out: sound that arrives by itself. A file fills the buffer of samples, whenever it is empty. So the
+# program shows what is computed and held, and not that it keeps up.
 
 # %% mystnb={"figure": {"name": "fig-all-in", "caption": "Study: RAM and flash of the whole program at 48 kHz, part by part, with the cheap and the exact front end. Dashed: what the chip has. A file takes the place of the microphone."}, "image": {"alt": "Bars for each part. In RAM the samples take 47 KiB, the arena 34, a frame and its spectrum 8 each, the stack 4, the rest little; all take about 105 of 128. In flash the layers take 62, tables 17 or 24, all 83 or 90 of 256."}}
 EARS = {"cheap": ACCENT, "exact": INK}  # a front end and its colour
@@ -295,8 +295,8 @@ for name in ("conv2", "conv4"):
 # clock goes on by a nanosecond for each instruction, and the chip's own timer reads it, in steps of 40. So
 # instructions are counted, and the same ones each time.
 #
-# They are no cycles: the emulator knows no pipeline, no load or division that takes longer than an addition, and no
-# flash that keeps the processor waiting.
+# They are no cycles: the emulator knows no load that takes longer than an addition, and no flash that keeps the
+# processor waiting.
 
 # %% mystnb={"figure": {"name": "fig-instructions", "caption": "Study: instructions on a Cortex-M4 for a second of sound at 48 kHz, and flash, by operator; last, either front end with its tables, in the colours of the figure before."}, "image": {"alt": "Two panels of horizontal bars. Of the instructions conv2 and the front ends take the most; of the flash conv3, conv4, conv2 and the front ends' tables."}}
 layers = pd.DataFrame(found["layers"]).set_index("layer")
@@ -333,9 +333,8 @@ show(fig)
 #
 # A MAC that is counted need not be done. Taps that lie beside the picture, on its left and right, count as MACs,
 # and the C leaves them out; with frames as few as two and kernels five wide, they are many. Above and below it
-# does multiply zeros. `conv1` even does more than its MACs, since it fills up what it copies. `products` follows
-# the loops, and a test lets the C itself count. So there are two rates, instructions for a MAC and for a product. The
-# other columns are in thousands:
+# does multiply zeros. `conv1` even does more than its MACs, since it fills up what it copies. So there are two rates,
+# instructions for a MAC and for a product. The other columns are in thousands:
 
 # %%
 live = [deploy.products(operator) for operator in model.operators]
@@ -391,13 +390,11 @@ for name, row in (("filters", filters), ("mixes", mixes)):
 # {glue:text}`whole_macs:.1f` times fewer MACs and {glue:text}`whole_network:.1f` times fewer instructions; with the
 # cheap ears before it, {glue:text}`whole_ears:.1f` times fewer.
 #
-# In either kind of layer the numbers of neighbouring maps lie side by side. A whole convolution adds them up to one
-# sum: two products are one instruction, and what has been loaded and unpacked serves two output maps and three
-# rows. A depthwise one has a sum for each map. Our kernel takes four maps at a time, from one word of inputs and one
-# of weights; then each product is an instruction of its own, and no weight serves twice. That makes
-# {glue:text}`filters_rate:.1f` instructions a product. A mix takes {glue:text}`mixes_rate:.1f`, as its sums are
-# short and each is rounded. MACs of different kinds of layers are different currencies, and the engine sets the rate
-# of exchange.
+# A whole convolution adds neighbouring maps up to one sum: two products are one instruction, and what has been loaded
+# and unpacked serves two output maps and three rows. A depthwise one has a sum for each map. So each product is an
+# instruction of its own, and no weight serves twice: that makes {glue:text}`filters_rate:.1f` instructions a product.
+# A mix takes {glue:text}`mixes_rate:.1f`, as its sums are short and each is rounded. MACs of different kinds of layers
+# are different currencies, and the engine sets the rate of exchange.
 #
 # ## Two pairs of ears
 #
@@ -502,7 +499,7 @@ for tone in (worst, 4_005):
     below = np.sin(2 * np.pi * tone / 8_000 * np.arange(8_000))  # folds
     alone = log_mel(below[None], 8_000)[0, 0, :, 3].numpy()
     band, loud = alone.argmax(), alone.max()
-    for louder in range(10, 61, 10):
+    for louder in range(10, 51, 10):
         size = 10 ** (louder / 20) * np.exp(picture["exact"][band, 3] - loud)
         x = sound + size * wave
         a, b = (log_mel(frontend.low_passed(x, f)[None], 8_000)[0, 0].numpy()
@@ -515,15 +512,16 @@ moved.rename_axis(index="tone (Hz)", columns="above its band (dB)")
 glue("gain", float(gain))
 glue("own_mean", float(abs(own).mean() / scale))
 glue("own_worst", float(abs(own).max() / scale))
-toned = {f"60 dB at {tone} Hz, {n}": frontend.low_passed(x, f)
+assert size > 1  # of full scale
+toned = {f"50 dB at {tone} Hz, {n}": frontend.low_passed(x, f)
          for n, f in filters_of.items()}
 players({n: np.float32(y) for n, y in toned.items()}, 8_000)
 
 # %% [markdown]
 # The numbers are steps of int8 by which the cheap filters move the band. At the least, half a
 # step needs {glue:text}`edge_moves:.0f` dB just above 4 kHz, and {glue:text}`fold_moves:.0f` above 8; the means in
-# the table are smaller, since phases do not always agree. The players have the last tone of the first row: the cheap
-# filters leave some of it, just below 4 kHz.
+# the table are smaller, since phases do not always agree. The players have the last tone of the first row, which
+# would just overrun 16 bits: the cheap filters leave some of it, just below 4 kHz.
 #
 # ## Does it hear the same?
 #
@@ -534,7 +532,6 @@ players({n: np.float32(y) for n, y in toned.items()}, 8_000)
 
 # %%
 for row in found["equal"]:
-    print(f"{row['where']}: {row['equal']} of {row['clips']} clips equal")
     assert row["equal"] == row["clips"] >= 50
     glue(f"{row['where']}_clips", row["clips"])
 heard = pd.DataFrame(found["agreement"])
@@ -569,11 +566,10 @@ for name, key in (("fresh", "more_than_exact"), ("python", "more_right")):
 # The logits are equal bit for bit: of {glue:text}`host_clips` clips on a PC, and of the {glue:text}`chip_clips` that
 # were played to the emulated chip. With the exact front end the
 # program names at least {glue:text}`exact_same_scene:.1f` % of each set of clips as Python does, with the cheap one
-# {glue:text}`cheap_same_scene:.1f` %, and all the others are near ties. There are many more of those: the column
-# before the last counts all clips whose two best scenes are as near in Python. With the exact front end mostly
-# LiteRT's roundings decide them: with one network behind both, LogMel and it agree on
-# {glue:text}`exact_same_scene_by_front_end:.1f` % or more. The cheap one leaves at least
-# {glue:text}`equal_numbers:.0f` % of a picture's numbers as they are. The sounds of ESC-10 {cite}`piczak2015esc` are
+# {glue:text}`cheap_same_scene:.1f` %, and all the others are near ties. The column before the last counts all clips
+# whose two best scenes are as near in Python. With the exact front end mostly LiteRT's roundings decide them: with one
+# network behind both, LogMel and it agree on {glue:text}`exact_same_scene_by_front_end:.1f` % or more. The cheap one
+# leaves at least {glue:text}`equal_numbers:.0f` % of a picture's numbers as they are. The sounds of ESC-10 {cite}`piczak2015esc` are
 # ten kinds from rain to a clock's tick and no scenes; they are here because they were recorded and not computed.
 #
 # What do cheap ears cost in scenes? Their taps were chosen on the embedded corpus, so what counts is another
@@ -618,8 +614,7 @@ boards.join(likely).set_index("board")
 # Energy is a matter of silicon, not of core and clock. On an L4R5 the network would take {glue:text}`mj_low:.0f` mJ by
 # the run with X-CUBE-AI, {glue:text}`mj_high:.0f` by that with microTVM; nobody has measured our chip.
 #
-# Between the two times lies software, and an engine that nobody has put on a board, such as ours, cannot be placed
-# between them. Our count gives a floor, since a Cortex-M4 does one instruction a cycle at the most:
+# Between the two times lies software, and ours, which nobody has put on a board, cannot be placed there. Our count gives a floor, since a Cortex-M4 does one instruction a cycle at the most:
 # {glue:text}`floor_network:.2f` s for the network, and {glue:text}`floor_ears:.2f` s for the cheap front end, which
 # the estimates leave out.
 #
