@@ -57,12 +57,11 @@ from asclib.plotting import show, use_style
 # ## From the notebook to a file
 #
 # The interpreter that microcontrollers use, TensorFlow Lite Micro (TFLM), runs files in float or in full integer, and
-# refuses those in between. In float all weights and activations take four times the bytes; what we are about to write
-# takes full integer only. Ranges come from training clips, as in
-# [quantisation](quantization.ipynb), with one precaution. A frame of digital silence lies at −36 nepers, far
-# below anything that a microphone hears. One such frame among the clips would stretch the input's range, and
-# leave {glue:text}`left:.0f` % of its steps to all that sounds. `range_calibration` gives such a frame the values of its clip's softest
-# frame that sounds.
+# refuses those in between. Float takes four times the bytes; what we are about to write takes full integer only. Ranges
+# come from training clips, as in [quantisation](quantization.ipynb), with one precaution. A frame of digital silence
+# lies at −36 nepers, far below anything that a microphone hears. One such frame among the clips would stretch the
+# input's range, and leave {glue:text}`left:.0f` % of its steps to all that sounds. `range_calibration` gives such a
+# frame the values of its clip's softest frame that sounds.
 
 # %%
 use_style()
@@ -143,9 +142,8 @@ assert 230 in other and max(map(abs, np.subtract(once, twice))) == 1
 
 # %% [markdown]
 # It does, if seldom. From 230 follows 0.4991, which a single rounding makes 0. The first of two makes it 128 /
-# 256, just a half, and the second lifts that to 1. Who rounds once is a step of int8 away there, and the next
-# layer carries the difference on. TFLM rounds twice, so the C does as well: two programs that round alike agree
-# in every bit.
+# 256, just a half, and the second lifts that to 1: a step of int8 away. TFLM rounds twice, so the C does as well, and
+# both agree in every bit.
 #
 # ## C
 #
@@ -170,8 +168,8 @@ for name in ("compiler", "emulator"):
 
 # %% [markdown]
 # The study's compiler was {glue:text}`compiler`, with the flags printed above; `SOUND` is for the programs that
-# hear. One inference is a dozen calls. Each is given addresses in one block of memory, the **arena**. All of them are known before the program starts;
-# what remains is to choose them well.
+# hear. One inference is a dozen calls. Each is given addresses in one block of memory, the **arena**, all known before
+# the program starts; what remains is to choose them well.
 #
 # ## One arena
 #
@@ -197,10 +195,9 @@ ax.set(xlabel="operator", ylabel="place (kB)")
 show(fig)
 
 # %% [markdown]
-# Three things keep it low. A normalisation writes where it reads, and needs no second box. Boxes over
-# different operators use the same bytes. And where two boxes overlap, a convolution or a pooling overruns its own
-# input: it works from the lowest mel bands upwards, and those that it writes over are read already. This is known
-# as diagonal memory optimisation {cite}`blacker2020diagonal`; TinyEngine has depthwise convolutions in place
+# Three things keep it low. A normalisation writes where it reads. Boxes over different operators use the same bytes.
+# And where two boxes overlap, a convolution or a pooling overruns its own input: it works from the lowest mel bands
+# upwards, and those that it writes over are read already. This is known as diagonal memory optimisation {cite}`blacker2020diagonal`; TinyEngine has depthwise convolutions in place
 # {cite}`lin2020mcunet`.
 #
 # Why is the peak at `conv2`? It reads a large map and writes the largest. Its kernel sees seven mel bands, and three
@@ -317,10 +314,8 @@ show(fig)
 
 # %% [markdown]
 # The network takes {glue:text}`model_instructions:.1f` million instructions, and two convolutions take most of them.
-# `conv2` makes half of the MACs and takes {glue:text}`conv2_share:.0f` % of the instructions.
-#
-# Flash is spent elsewhere. It goes where the weights are: `conv4` takes more of it than `conv2`, for
-# {glue:text}`conv4_share:.0f` % of the instructions. The tables of a front end are as large as a layer's weights.
+# `conv2` makes half of the MACs and takes {glue:text}`conv2_share:.0f` % of the instructions. Flash goes where the
+# weights are: `conv4` takes more of it than `conv2`, for {glue:text}`conv4_share:.0f` % of the instructions.
 #
 # The exact front end takes {glue:text}`exact_front:.1f` million, that is
 # {glue:text}`exact_share:.0f` % of what the network takes; the cheap one
@@ -362,8 +357,8 @@ rates = rates.rename(columns={"macs": "MACs"})
 #
 # [The complexity chapter](complexity.ipynb) built a depthwise-separable layer that makes maps of the same shape as
 # `conv2` with a twelfth of the MACs, though not by the same function. Is the chip twelve times faster? The study
-# built TMSIC with its second to fourth convolution made separable, and counted again. That network is not trained,
-# and how accurate it would be is not known; instructions do not ask what the weights are. *Filters* are the
+# built TMSIC with its second to fourth convolution made separable, and counted again. That network is not trained, and
+# how accurate it would be is not known. *Filters* are the
 # depthwise half, a kernel for each map; *mixes* are the 1 × 1 convolution behind it.
 
 # %%
@@ -564,28 +559,28 @@ for name, key in (("fresh", "more_than_exact"), ("python", "more_right")):
 
 # %% [markdown]
 # The logits are equal bit for bit: of {glue:text}`host_clips` clips on a PC, and of the {glue:text}`chip_clips` that
-# were played to the emulated chip. With the exact front end the
-# program names at least {glue:text}`exact_same_scene:.1f` % of each set of clips as Python does, with the cheap one
+# were played to the emulated chip. With the exact front end the program names at least
+# {glue:text}`exact_same_scene:.1f` % of each set of clips as Python does, with the cheap one
 # {glue:text}`cheap_same_scene:.1f` %, and all the others are near ties. The column before the last counts all clips
 # whose two best scenes are as near in Python. With the exact front end mostly LiteRT's roundings decide them: with one
 # network behind both, LogMel and it agree on {glue:text}`exact_same_scene_by_front_end:.1f` % or more. The cheap one
-# leaves at least {glue:text}`equal_numbers:.0f` % of a picture's numbers as they are. The sounds of ESC-10 {cite}`piczak2015esc` are
-# ten kinds from rain to a clock's tick and no scenes; they are here because they were recorded and not computed.
+# leaves at least {glue:text}`equal_numbers:.0f` % of a picture's numbers as they are. The sounds of ESC-10
+# {cite}`piczak2015esc` are no scenes; they are here because they were recorded and not computed.
 #
 # What do cheap ears cost in scenes? Their taps were chosen on the embedded corpus, so what counts is another
 # rendering, of {glue:text}`fresh_clips` clips. With the same C network behind both, the exact front end leads to
 # {glue:text}`fresh_exact:.1f` % right, the cheap one to {glue:text}`fresh_cheap:.1f` %: a difference of
 # {glue:text}`fresh:+.1f` points, {glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f` over
-# {glue:text}`fresh_places` locations. Less Python's, LiteRT's roundings included, it is {glue:text}`python:+.1f`
-# ({glue:text}`python_low:+.1f` to {glue:text}`python_high:+.1f`). That is less than a point either way, for this one
+# {glue:text}`fresh_places` locations. Against Python, LiteRT's roundings included, it is {glue:text}`python:+.1f`
+# ({glue:text}`python_low:+.1f` to {glue:text}`python_high:+.1f`). Both are less than a point either way, for this one
 # network, which is a weak one.
 #
 # ## How long, and how much energy?
 #
 # An emulator knows neither. What can be done without a board is to look at boards of others. MLPerf Tiny
 # {cite}`banbury2021mlperf` publishes what a small ResNet takes on many of them. These are four of its
-# measurements, on boards called NUCLEO: three by STMicroelectronics with its own library, X-CUBE-AI {cite}`mlcommons2024tiny`, and an
-# older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`.
+# measurements, on boards called NUCLEO: three by STMicroelectronics with its own library, X-CUBE-AI
+# {cite}`mlcommons2024tiny`, and an older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`.
 
 # %%
 RESNET = (9 * 16 * (3 + 2 * 16) * 32**2  # MACs, from its layers
@@ -607,16 +602,16 @@ boards.join(likely).set_index("board")
 # %% [markdown]
 # The columns `s` and `mJ` are measured, of the ResNet. The last two are **estimates** for the student's network: it
 # has {glue:text}`ratio:.1f` times the MACs, so on a Cortex-M4 at 120 MHz, the core and the clock of our chip, a clip
-# would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s. This takes all MACs for equal, which we have
-# just seen they are not. The ResNet has 3 × 3 kernels on maps up to 32 wide; ours are larger, on eight to two frames,
+# would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s. This takes all MACs for equal, which they are
+# not. The ResNet has 3 × 3 kernels on maps up to 32 wide; ours are larger, on eight to two frames,
 # and a quarter of their taps lies beside the picture.
 #
 # Energy is a matter of silicon, not of core and clock. On an L4R5 the network would take {glue:text}`mj_low:.0f` mJ by
 # the run with X-CUBE-AI, {glue:text}`mj_high:.0f` by that with microTVM; nobody has measured our chip.
 #
-# Between the two times lies software, and ours, which nobody has put on a board, cannot be placed there. Our count gives a floor, since a Cortex-M4 does one instruction a cycle at the most:
-# {glue:text}`floor_network:.2f` s for the network, and {glue:text}`floor_ears:.2f` s for the cheap front end, which
-# the estimates leave out.
+# Between the two times lies software, and where ours lies nobody has measured. Our count gives a floor, since a
+# Cortex-M4 does one instruction a cycle at the most: {glue:text}`floor_network:.2f` s for the network, and
+# {glue:text}`floor_ears:.2f` s for the cheap front end, which the estimates leave out.
 #
 # An answer needs a whole second of sound, the last frame's work of the front end, and the network. Meanwhile new
 # samples wait, 96 kB for each second. Filtered to 8 kHz as they arrive, in 16 bits, it would be 16 kB:
@@ -675,8 +670,9 @@ assert filled > 128
 #   layers {glue:text}`whole_macs:.1f` times fewer MACs are {glue:text}`whole_network:.1f` times fewer instructions, and
 #   {glue:text}`whole_ears:.1f` times with the ears.
 # * Even the cheap front end costs {glue:text}`cheap_share:.0f` % of the network's instructions, and no rule counts it. It
-#   moves a band where something above 4 kHz is much louder than that band; in scenes, less the exact one's, that made
-#   {glue:text}`fresh:+.1f` points ({glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f`), with one weak student.
+#   moves a band where something above 4 kHz is much louder than that band; against the exact one that made
+#   {glue:text}`fresh:+.1f` points in scenes ({glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f`), with one weak
+#   student.
 # * All logits equal TFLM's, since the C rounds twice as TFLM does. Scenes differ from Python's on a PC only where two are
 #   nearly tied.
 # * At 120 MHz the network would take about {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s a clip, by estimates from
@@ -699,10 +695,10 @@ assert filled > 128
 #
 # :::{dropdown} Solution
 # `conv2` to `conv4` make four times the MACs, `conv1` twice. That is about 100 million, and the challenge allows 30.
-# Weights grow fourfold as well, to some 200 kB: the flash would hold them, the rule's 128 kB would not. RAM is next, and
-# the program does not even link. The arena doubles to about 69,300 bytes. At our floor, nearly four times as high, the
-# network takes 0.7 s, so 65 kB of sound wait and not 48: that makes 158,000 bytes, some 27,000 more than the chip has.
-# Time is last. By the faster estimate the network takes 1.3 s, and falls behind with any buffer.
+# Weights grow fourfold as well, to some 200 kB: the flash would hold them, the rule's 128 kB would not. RAM is next. The
+# arena doubles to about 69,300 bytes, the program to 141,000: it no longer links. And the buffer is too small. At our
+# floor, nearly four times as high, the network takes 0.7 s, so 65 kB of sound wait and not 48: that makes 158,000 bytes,
+# some 27,000 more than the chip has. Time is last. By the faster estimate the network takes 1.3 s, and no buffer helps.
 # :::
 #
 # **3.** Bring a network of your own to the chip, and find its most expensive layer. It takes Debian's `make`,
