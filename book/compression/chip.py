@@ -204,7 +204,7 @@ show(fig)
 # rows of output are made at once: so nine rows of the input have to be unpacked. `conv2` alone fills the arena, so no
 # other way to place the boxes makes it smaller.
 #
-# Here are several figures for this memory. TFLM's was asked of TFLM, by its recording allocator:
+# Here are several figures for this memory; TFLM's is from its recording allocator:
 
 # %%
 dynamic = complexity_of_file(exported(net, "dynamic_range"))
@@ -287,13 +287,10 @@ for name in ("conv2", "conv4"):
 #
 # ## Instructions
 #
-# Nobody has put this program on a board. The study ran it on an emulator, `qemu-system-arm`
-# ({glue:text}`emulator`), as machine `mps2-an386`, a board of Arm's with a Cortex-M4. With `-icount shift=0` its
-# clock goes on by a nanosecond for each instruction, and the chip's own timer reads it, in steps of 40. So
-# instructions are counted, and the same ones each time.
-#
-# They are no cycles: the emulator knows no load that takes longer than an addition, and no flash that keeps the
-# processor waiting.
+# The study ran the program on no board but an emulator, `qemu-system-arm` ({glue:text}`emulator`), as machine
+# `mps2-an386`, a board of Arm's with a Cortex-M4. With `-icount shift=0` its clock goes on by a nanosecond for each
+# instruction, and the chip's own timer reads it, in steps of 40. So instructions are counted, and no cycles: the
+# emulator knows no load that takes longer than an addition, and no flash that keeps the processor waiting.
 
 # %% mystnb={"figure": {"name": "fig-instructions", "caption": "Study: instructions on a Cortex-M4 for a second of sound at 48 kHz, and flash, by operator; last, either front end with its tables, in the colours of the figure before."}, "image": {"alt": "Two panels of horizontal bars. Of the instructions conv2 and the front ends take the most; of the flash conv3, conv4, conv2 and the front ends' tables."}}
 layers = pd.DataFrame(found["layers"]).set_index("layer")
@@ -393,8 +390,7 @@ for name, row in (("filters", filters), ("mixes", mixes)):
 #
 # ## Two pairs of ears
 #
-# What do the cheap filters let through that the exact ones stop? Both go down to 8 kHz in two steps, by way of 16.
-# With the exact ones the front end gives [LogMel](../input/features.ipynb)'s numbers to within 0.001 nepers at 48 kHz
+# What do the cheap filters let through that the exact ones stop? Both go to 8 kHz by way of 16. With the exact ones the front end gives [LogMel](../input/features.ipynb)'s numbers to within 0.001 nepers at 48 kHz
 # and 0.002 at 44.1, in bands less than 60 dB below the loudest.
 
 # %% mystnb={"figure": {"name": "fig-response", "caption": "The gain from 48 to 8 kHz: around the edge at 4 kHz, with soxr's own, and for all that comes in. What is left of tones above 4 kHz folds onto the band below."}, "image": {"alt": "Two panels of decibels over kilohertz. In the upper one three curves fall together from 3.7 kHz; past 3.9 the cheap filter stops falling near -50 dB. In the lower one it has bumps, -62 dB at 12 kHz and lower ones further up, where the exact one is below -100."}}
@@ -656,8 +652,7 @@ assert filled > 128
 # {glue:text}`buffer:.0f` kB. That suffices at the fast end, where {glue:text}`waits_low:.0f` kB wait, and not at
 # the slow end, where it would be {glue:text}`waits_high:.0f` kB: with them the program would need
 # {glue:text}`filled:.0f` KiB, and does not fit. A program that filtered in the interrupt would hold
-# {glue:text}`filtered:.0f` kB there, and fit; it was not built. The front end counts at its floor in all rows; at the
-# slow end little is left of the second.
+# {glue:text}`filtered:.0f` kB there, and fit; it was not built. The front end counts at its floor in all rows.
 #
 # ## Takeaways
 # * From samples to scenes the student runs on an emulated Cortex-M4 in {glue:text}`cheap_ram:.0f` KiB of RAM and
@@ -687,8 +682,8 @@ assert filled > 128
 # :::{dropdown} Solution
 # Times grow by 120 / 80. By the faster estimate network and ears (0.15 s or more) keep the chip busy for two thirds of
 # each second: it keeps up. But while the network runs 48 kB of samples wait, as much as the buffer holds. A second of
-# samples is safer, and 320 KiB have room for it. By the slower estimate the network alone takes more than a second,
-# and no buffer helps: the chip falls behind with every clip.
+# samples is safer, and 320 KiB have room for it. By the slower estimate the network alone takes more than a second, and
+# no buffer helps.
 # :::
 #
 # **2.** Twice as many filters in every convolution: what breaks first, of RAM, flash, time and the rules?
