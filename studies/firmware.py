@@ -123,16 +123,10 @@ def separable() -> nn.Module:
     net = TMSIC()
     for name in SPLIT:
         whole = net.get_submodule(name)
-        filters = nn.Conv2d(
-            whole.in_channels,
-            whole.in_channels,
-            whole.kernel_size,
-            padding="same",
-            groups=whole.in_channels,
-        )
-        setattr(
-            net, name, nn.Sequential(filters, nn.Conv2d(whole.in_channels, whole.out_channels, 1))
-        )
+        maps = whole.in_channels
+        filters = nn.Conv2d(maps, maps, whole.kernel_size, padding="same", groups=maps)
+        mixes = nn.Conv2d(maps, whole.out_channels, 1)
+        setattr(net, name, nn.Sequential(filters, mixes))
     return net
 
 
@@ -344,7 +338,8 @@ def agreement(
     knows near ties: so those are counted as well in which Python itself sees the program's scene no
     more than NEAR steps of its output below its own; `close` are all clips whose second scene is as
     near to the first. Where scenes are those of the task, `right` are the clips named rightly, and
-    `more_right` is the program's accuracy less Python's, with its interval over locations.
+    `more_right` is the program's accuracy less Python's, with its interval over locations, and
+    `more_than_exact` less its own with the exact front end: one network, so the filters alone.
     """
     read, net, log_mel = read_model(model), LiteRT(model), LogMel.tmsic()
     scale, zero = read.input.scale[0], read.input.zero[0]
@@ -362,10 +357,11 @@ def agreement(
         named, each = said.argmax(1), np.arange(len(said))
         second = np.partition(said, -2)[:, -2]
         alone = run_on_host(folder, pictures).argmax(1)
+        answered: dict[str, np.ndarray] = {}  # the exact front end's come first
         for name, low_pass in FRONT_ENDS.items():
             write_listener(model, folder, host=low_pass)
             found = hear_on_host(folder, samples.ravel(), rate)
-            scenes = found.logits.argmax(1)
+            answered[name] = scenes = found.logits.argmax(1)
             rows.append(
                 {
                     "front_end": name,
@@ -381,18 +377,23 @@ def agreement(
                     "same_numbers": round(float((found.pictures == pictures).mean()), 4),
                     "right": None if truth is None else int((scenes == truth).sum()),
                     "python_right": None if truth is None else int((named == truth).sum()),
-                    "more_right": None if table is None else more_right(table, scenes, named),
+                    "more_right": more_right(table, scenes, named),
+                    "more_than_exact": more_right(table, scenes, answered["exact"]),
                 }
             )
     return rows
 
 
-def more_right(table: pd.DataFrame, scenes: np.ndarray, named: np.ndarray) -> dict[str, float]:
+def more_right(
+    table: pd.DataFrame | None, scenes: np.ndarray, named: np.ndarray
+) -> dict[str, float] | None:
     """Accuracy of `scenes` less that of `named`, and its 95 % interval, paired over locations."""
+    if table is None:
+        return None
     truth = table["scene"].map(SCENES.index).to_numpy()
     ours, theirs = (
         System(name, (answers == truth)[None].astype(float), (0,))
-        for name, answers in (("program", scenes), ("Python", named))
+        for name, answers in (("these", scenes), ("those", named))
     )
     found = difference(ours, theirs, Clips.of(table))
     names = ("estimate", "low", "high", "locations")

@@ -55,6 +55,17 @@ def test_scenes_on_record_are_python_s_but_for_near_ties(found):
     }
 
 
+def test_the_cheap_front_end_on_record_is_paired_with_the_exact_one(found):
+    rows = [row for row in found["agreement"] if row["right"] is not None]
+    for exact, cheap in zip(rows[::2], rows[1::2], strict=True):
+        assert (exact["front_end"], cheap["front_end"]) == ("exact", "cheap")
+        of_exact, of_cheap = exact["more_than_exact"], cheap["more_than_exact"]
+        assert of_exact["low"] == of_exact["estimate"] == of_exact["high"] == 0
+        assert of_cheap["low"] < of_cheap["estimate"] < of_cheap["high"]
+        share = (cheap["right"] - exact["right"]) / cheap["clips"]
+        assert of_cheap["estimate"] == pytest.approx(share, abs=1e-3)
+
+
 def test_layers_on_record_add_up_to_the_student(found):
     assert sum(row["macs"] for row in found["layers"]) == found["file"]["macs"]
     convolutions = [row["macs"] for row in found["layers"] if row["layer"].startswith("conv")]
@@ -87,6 +98,7 @@ def test_what_the_program_has_more_right_is_paired_over_locations():
     assert same == {"estimate": 0, "low": 0, "high": 0, "locations": 40}
     once = np.where(np.arange(200) < 5, wrong, truth)  # one location of 40 is lost
     lost = firmware.more_right(table, once, truth)
+    assert firmware.more_right(None, once, truth) is None
     assert lost["estimate"] == pytest.approx(-1 / 40)
     assert lost["low"] < lost["estimate"] < lost["high"]
 

@@ -56,12 +56,12 @@ from asclib.plotting import show, use_style
 # %% [markdown]
 # ## From the notebook to a file
 #
-# The interpreter that microcontrollers use, TensorFlow Lite Micro (TFLM), runs full-integer files only, and so
-# does what we are about to write. Ranges come from training clips, as in
-# [quantisation](quantization.ipynb), with one precaution. A frame of digital silence lies at −36 nepers, far
-# below anything that a microphone hears. One such frame among the clips would stretch the input's range, and
-# halve what eight bits can tell apart. `range_calibration` gives such a frame the values of its clip's softest
-# frame that sounds.
+# The interpreter that microcontrollers use, TensorFlow Lite Micro (TFLM), runs files in float or in full integer, and
+# refuses those in between. Float takes four times the bytes; what we are about to write takes full integer only. Ranges
+# come from training clips, as in [quantisation](quantization.ipynb), with one precaution. A frame of digital silence
+# lies at −36 nepers, far below anything that a microphone hears. One such frame among the clips would stretch the
+# input's range, and leave {glue:text}`left:.0f` % of its steps to all that sounds. `range_calibration` gives such a
+# frame the values of its clip's softest frame that sounds.
 
 # %%
 use_style()
@@ -72,7 +72,9 @@ clips = range_calibration(experiment.data).clips
 path = exported(net, "full_int8", Calibration(clips))
 model = deploy.read_model(path)
 count = complexity_of_file(path)
-glue("step", float(model.input.scale[0]))
+scale, zero = model.input.scale[0], model.input.zero[0]
+glue("step", float(scale))
+glue("left", float(100 * 255 / (127 - zero + 36 / scale)))  # silence: -36
 
 # %% [markdown]
 # ## The graph
@@ -98,11 +100,15 @@ graph
 #
 # ## Arithmetic without floats
 #
-# A convolution sums products of int8 in 32 bits. The sum then has to become int8 on the grid of the output: it is
-# multiplied by $s_x s_w / s_y$, the scales of input, weights and output {cite}`jacob2018quantization`. This
-# factor is no integer, and a small chip would rather not use floats. So it is written as
+# A convolution sums products of int8 in 32 bits. For an output map $c$ with bias $b_c$ the sum becomes int8 on the grid
+# of the output by
 #
-# $$ \frac{s_x s_w}{s_y} \approx \frac{m}{2^{31}}\, 2^{e}, \qquad 2^{30} \le m < 2^{31}, $$
+# $$ y = z_y + M_c \Big( \sum (x - z_x)\, w + b_c \Big), \qquad M_c = \frac{s_x s_{w,c}}{s_y}, $$
+#
+# with the scales $s$ and zero points $z$ of input, weights and output {cite}`jacob2018quantization`. The factor $M_c$
+# is no integer, and the network is to need no floats. So it is written as
+#
+# $$ M_c \approx \frac{m}{2^{31}}\, 2^{e}, \qquad 2^{30} \le m < 2^{31}, $$
 #
 # and multiplying by it takes two steps: a product of two integers without its lower 31 bits, and a shift to the
 # right by $-e$ bits. Each of them rounds, the shift away from zero where it is in doubt. Does it matter that a number is
@@ -136,9 +142,8 @@ assert 230 in other and max(map(abs, np.subtract(once, twice))) == 1
 
 # %% [markdown]
 # It does, if seldom. From 230 follows 0.4991, which a single rounding makes 0. The first of two makes it 128 /
-# 256, just a half, and the second lifts that to 1. Who rounds once is a step of int8 away there, and the next
-# layer carries the difference on. TFLM rounds twice, so the C does as well: two programs that round alike agree
-# in every bit.
+# 256, just a half, and the second lifts that to 1: a step of int8 away. TFLM rounds twice, so the C does as well, and
+# both agree in every bit.
 #
 # ## C
 #
@@ -163,8 +168,8 @@ for name in ("compiler", "emulator"):
 
 # %% [markdown]
 # The study's compiler was {glue:text}`compiler`, with the flags printed above; `SOUND` is for the programs that
-# hear. One inference is a dozen calls. Each is given addresses in one block of memory, the **arena**. All of them are known before the program starts;
-# what remains is to choose them well.
+# hear. One inference is a dozen calls. Each is given addresses in one block of memory, the **arena**, all known before
+# the program starts; what remains is to choose them well.
 #
 # ## One arena
 #
@@ -190,17 +195,16 @@ ax.set(xlabel="operator", ylabel="place (kB)")
 show(fig)
 
 # %% [markdown]
-# Three things keep it low. A normalisation writes where it reads, and needs no second box. Boxes over
-# different operators use the same bytes. And where two boxes overlap, a convolution or a pooling overruns its own
-# input: it works from the lowest mel bands upwards, and those that it writes over are read already. This is known
-# as diagonal memory optimisation {cite}`blacker2020diagonal`; TinyEngine has depthwise convolutions in place
+# Three things keep it low. A normalisation writes where it reads. Boxes over different operators use the same bytes.
+# And where two boxes overlap, a convolution or a pooling overruns its own input: it works from the lowest mel bands
+# upwards, and those that it writes over are read already. This is known as diagonal memory optimisation {cite}`blacker2020diagonal`; TinyEngine has depthwise convolutions in place
 # {cite}`lin2020mcunet`.
 #
 # Why is the peak at `conv2`? It reads a large map and writes the largest. Its kernel sees seven mel bands, and three
-# rows of output are made at once: so nine rows of the input have to be unpacked, and the output may overrun all of the
-# input but its last bytes. `conv2` alone fills the arena, so no other way to place the boxes makes it smaller.
+# rows of output are made at once: so nine rows of the input have to be unpacked. `conv2` alone fills the arena, so no
+# other way to place the boxes makes it smaller.
 #
-# Here are several figures for this memory. TFLM's was asked of TFLM, by its recording allocator:
+# Here are several figures for this memory; TFLM's is from its recording allocator:
 
 # %%
 dynamic = complexity_of_file(exported(net, "dynamic_range"))
@@ -217,24 +221,25 @@ assert count.arena == asked["activations"]
 # %% [markdown]
 # [The first chapter](../task/challenge.ipynb) and [complexity](complexity.ipynb) show the first figure: the
 # formula lets element-wise layers write over their input, and asks that input and output of a convolution exist
-# at once. The file knows nothing of writing in place. Its normalisation after `conv2` is an operator that reads
-# one large map and makes another, and so two maps of 31,360 bytes set the peak. TFLM keeps to the file, and takes
-# just that; what it takes for itself is a PC's, and less on a chip. The C does better than the formula, since it overruns.
+# at once. The file knows nothing of writing in place: its normalisation after `conv2` reads one large map and makes
+# another, and two maps of 31,360 bytes set the peak. TFLM keeps to the file; what it takes for itself is less on a
+# chip than on a PC. The C does better than the formula, since it overruns.
 #
 # **Dynamic range** keeps activations in float, four bytes each, and so takes four times the second figure: twice the
-# RAM of the chip. TFLM refuses these files anyway.
+# RAM of the chip.
 #
 # ## All in
 #
 # A network that fits is not a system that fits. Samples have to be held while the network is busy: half a second
-# of them at 48 kHz, in 16 bits. The front end holds a frame of 2,048 samples at 8 kHz, its spectrum, which is
+# of them at 48 kHz, in 16 bits. The front end computes in floats, for which the chip has a unit of single precision;
+# one in int16 was not tried. It holds a frame of 2,048 samples at 8 kHz, its spectrum, which is
 # transformed in place, and the last inputs of the low-pass filters that bring 48 kHz down to 8. There are two sets
 # of these: the **exact** filters have the response of soxr, which Python uses, and the **cheap** ones half the
-# multiplications. The study compiled the whole program with either, and read from the table of symbols what each
-# part takes. The stack counts as the 4 KiB that the linker script keeps for it.
+# multiplications. The study compiled the whole program with either. The stack counts as the 4 KiB that the linker
+# script keeps for it.
 #
-# One thing is left out: sound that arrives by itself. No converter, DMA or interrupt fills the buffer of samples; a
-# file does, whenever it is empty. So the program shows what is computed and held, and not that it keeps up.
+# One thing is left out: sound that arrives by itself. A file fills the buffer of samples, whenever it is empty. So the
+# program shows what is computed and held, and not that it keeps up.
 
 # %% mystnb={"figure": {"name": "fig-all-in", "caption": "Study: RAM and flash of the whole program at 48 kHz, part by part, with the cheap and the exact front end. Dashed: what the chip has. A file takes the place of the microphone."}, "image": {"alt": "Bars for each part. In RAM the samples take 47 KiB, the arena 34, a frame and its spectrum 8 each, the stack 4, the rest little; all take about 105 of 128. In flash the layers take 62, tables 17 or 24, all 83 or 90 of 256."}}
 EARS = {"cheap": ACCENT, "exact": INK}  # a front end and its colour
@@ -276,18 +281,16 @@ for name in ("conv2", "conv4"):
 # {glue:text}`exact_flash:.0f`. Both fit.
 #
 # The largest part of the RAM is neither the network nor the spectrum: it is sound that waits. Samples take
-# {glue:text}`samples_share:.0f` % of it, the arena {glue:text}`arena_share:.0f` %. The stack, at its deepest, took
-# {glue:text}`stack` of the bytes that are kept for it.
+# {glue:text}`samples_share:.0f` % of it, the arena {glue:text}`arena_share:.0f` %. That is a choice of this program,
+# which keeps samples as they came; filtered to 8 kHz as they arrive, in an interrupt, they would be a sixth. The
+# stack, at its deepest, took {glue:text}`stack` of the bytes that are kept for it.
 #
 # ## Instructions
 #
-# Nobody has put this program on a board. The study ran it on an emulator, `qemu-system-arm`
-# ({glue:text}`emulator`), as machine `mps2-an386`, a board of Arm's with a Cortex-M4. With `-icount shift=0` its
-# clock goes on by a nanosecond for each instruction, and the chip's own timer reads it, in steps of 40. So
-# instructions are counted, and the same ones each time.
-#
-# They are no cycles: the emulator knows no pipeline, no load or division that takes longer than an addition, and no
-# flash that keeps the processor waiting.
+# The study ran the program on no board but an emulator, `qemu-system-arm` ({glue:text}`emulator`), as machine
+# `mps2-an386`, a board of Arm's with a Cortex-M4. With `-icount shift=0` its clock goes on by a nanosecond for each
+# instruction, and the chip's own timer reads it, in steps of 40. So instructions are counted, and no cycles: the
+# emulator knows no load that takes longer than an addition, and no flash that keeps the processor waiting.
 
 # %% mystnb={"figure": {"name": "fig-instructions", "caption": "Study: instructions on a Cortex-M4 for a second of sound at 48 kHz, and flash, by operator; last, either front end with its tables, in the colours of the figure before."}, "image": {"alt": "Two panels of horizontal bars. Of the instructions conv2 and the front ends take the most; of the flash conv3, conv4, conv2 and the front ends' tables."}}
 layers = pd.DataFrame(found["layers"]).set_index("layer")
@@ -308,14 +311,13 @@ show(fig)
 
 # %% [markdown]
 # The network takes {glue:text}`model_instructions:.1f` million instructions, and two convolutions take most of them.
-# `conv2` makes half of the MACs and takes {glue:text}`conv2_share:.0f` % of the instructions.
-#
-# Flash is spent elsewhere. It goes where the weights are: `conv4` takes more of it than `conv2`, for
-# {glue:text}`conv4_share:.0f` % of the instructions. The tables of a front end are as large as a layer's weights.
+# `conv2` makes half of the MACs and takes {glue:text}`conv2_share:.0f` % of the instructions. Flash goes where the
+# weights are: `conv4` takes more of it than `conv2`, for {glue:text}`conv4_share:.0f` % of the instructions.
 #
 # The exact front end takes {glue:text}`exact_front:.1f` million, that is
 # {glue:text}`exact_share:.0f` % of what the network takes; the cheap one
-# {glue:text}`cheap_front:.1f` million, {glue:text}`cheap_share:.0f` %. No rule of the challenge counts them.
+# {glue:text}`cheap_front:.1f` million, {glue:text}`cheap_share:.0f` %. So {glue:text}`cheap_of_all:.0f` % of all
+# instructions are those of code in floats, and no rule of the challenge counts them.
 #
 # How well are the products done? One instruction of the chip multiplies two pairs of 16-bit numbers and adds both
 # products to a sum {cite}`lai2018cmsis`. So a product costs half an instruction; loading numbers and unpacking
@@ -323,9 +325,8 @@ show(fig)
 #
 # A MAC that is counted need not be done. Taps that lie beside the picture, on its left and right, count as MACs,
 # and the C leaves them out; with frames as few as two and kernels five wide, they are many. Above and below it
-# does multiply zeros. `conv1` even does more than its MACs, since it fills up what it copies. `products` follows
-# the loops, and a test lets the C itself count. So there are two rates, instructions for a MAC and for a product. The
-# other columns are in thousands:
+# does multiply zeros. `conv1` even does more than its MACs, since it fills up what it copies. So there are two rates,
+# instructions for a MAC and for a product. The other columns are in thousands:
 
 # %%
 live = [deploy.products(operator) for operator in model.operators]
@@ -344,7 +345,8 @@ rates = rates.rename(columns={"macs": "MACs"})
 # %% [markdown]
 # The four convolutions do {glue:text}`done:.0f` % of their MACs. A product takes {glue:text}`per_product:.2f`
 # instructions, and nearly the same number in `conv2`, `conv3` and `conv4`. Divided by the MACs it would be
-# {glue:text}`per_mac:.2f`, and `conv4` would seem twice as well done as `conv2`. It is not, it only skips more.
+# {glue:text}`per_mac:.2f`, and `conv4` would seem twice as well done as `conv2`. It is not, it only skips more. No
+# other library's kernels were counted.
 #
 # A normalisation needs {glue:text}`one_tap:.0f`, since each of its products is also rounded, clipped and stored.
 #
@@ -352,8 +354,8 @@ rates = rates.rename(columns={"macs": "MACs"})
 #
 # [The complexity chapter](complexity.ipynb) built a depthwise-separable layer that makes maps of the same shape as
 # `conv2` with a twelfth of the MACs, though not by the same function. Is the chip twelve times faster? The study
-# built TMSIC with its second to fourth convolution made separable, and counted again. That network is not trained,
-# and how accurate it would be is not known; instructions do not ask what the weights are. *Filters* are the
+# built TMSIC with its second to fourth convolution made separable, and counted again. That network is not trained, and
+# how accurate it would be is not known. *Filters* are the
 # depthwise half, a kernel for each map; *mixes* are the 1 × 1 convolution behind it.
 
 # %%
@@ -376,21 +378,20 @@ for name, row in (("filters", filters), ("mixes", mixes)):
 # %% [markdown]
 # It is faster, but not by as much. For `conv2`, {glue:text}`conv2_macs:.0f` times fewer MACs are
 # {glue:text}`conv2_instructions:.1f` times fewer instructions, and for `conv4`, with its 7 × 5 kernels on 28 maps,
-# {glue:text}`conv4_macs:.0f` times fewer are {glue:text}`conv4_instructions:.1f` times.
+# {glue:text}`conv4_macs:.0f` times fewer are {glue:text}`conv4_instructions:.1f` times. The whole network has
+# {glue:text}`whole_macs:.1f` times fewer MACs and {glue:text}`whole_network:.1f` times fewer instructions; with the
+# cheap ears before it, {glue:text}`whole_ears:.1f` times fewer.
 #
-# In either kind of layer the numbers of neighbouring maps lie side by side. A whole convolution adds them up to one
-# sum: two products are one instruction, and what has been loaded and unpacked serves two output maps and three
-# rows. A depthwise one has a sum for each map. Our kernel takes four maps at a time, from one word of inputs and one
-# of weights; then each product is an instruction of its own, and no weight serves twice. That makes
-# {glue:text}`filters_rate:.1f` instructions a product. A mix takes {glue:text}`mixes_rate:.1f`, as its sums are
-# short and each is rounded. MACs of different kinds of layers are different currencies, and the engine sets the rate
-# of exchange.
+# A whole convolution adds neighbouring maps up to one sum: two products are one instruction, and what has been loaded
+# and unpacked serves two output maps and three rows. A depthwise one has a sum for each map. So each product is an
+# instruction of its own, and no weight serves twice: that makes {glue:text}`filters_rate:.1f` instructions a product.
+# A mix takes {glue:text}`mixes_rate:.1f`, as its sums are short and each is rounded. MACs of different kinds of layers
+# are different currencies, and the engine sets the rate of exchange.
 #
 # ## Two pairs of ears
 #
-# What do the cheap filters let through that the exact ones stop? Both do in two steps what soxr does. With the
-# exact ones the front end gives [LogMel](../input/features.ipynb)'s numbers to within 0.001 nepers at 48 kHz and
-# 0.002 at 44.1, in bands less than 60 dB below the loudest.
+# What do the cheap filters let through that the exact ones stop? Both go to 8 kHz by way of 16. With the exact ones the front end gives [LogMel](../input/features.ipynb)'s numbers to within 0.001 nepers at 48 kHz
+# and 0.002 at 44.1, in bands less than 60 dB below the loudest.
 
 # %% mystnb={"figure": {"name": "fig-response", "caption": "The gain from 48 to 8 kHz: around the edge at 4 kHz, with soxr's own, and for all that comes in. What is left of tones above 4 kHz folds onto the band below."}, "image": {"alt": "Two panels of decibels over kilohertz. In the upper one three curves fall together from 3.7 kHz; past 3.9 the cheap filter stops falling near -50 dB. In the lower one it has bumps, -62 dB at 12 kHz and lower ones further up, where the exact one is below -100."}}
 hertz = np.arange(0, 24_000, 5.0)
@@ -427,6 +428,12 @@ for row, name in zip(both, EARS, strict=True):
 glue("each", float(each))
 
 # %%
+ears = cheap["instructions"]["front end"]
+glue("cheap_of_all", 100 * ears / (ears + cheap["instructions"]["model"]))
+before, after = (part["instructions"].sum() for part in (layers, split))
+glue("whole_macs", layers["macs"].sum() / split["macs"].sum())
+glue("whole_network", before / after)
+glue("whole_ears", (before + ears) / (after + ears))
 table = pd.DataFrame(found["programs"])
 pd.DataFrame({
     "front end": table["front_end"],
@@ -456,59 +463,68 @@ def brightness(sound):  # a second: energy above 4 kHz over that below
 
 log_mel, root = experiment.data.front_end, experiment.corpus.root
 names = experiment.corpus.split("test")["filename"]
-clips = (read_audio(root / name) for name in names)
-sound = soxr.resample(max(clips, key=brightness), 44_100, 48_000)
-low = {"soxr": soxr.resample(sound, 48_000, 8_000)}
-low |= {name: frontend.low_passed(sound, filters)
-        for name, filters in filters_of.items()}
+sound = max((read_audio(root / name) for name in names), key=brightness)
+sound = soxr.resample(sound, 44_100, 48_000)
+low = {n: frontend.low_passed(sound, f) for n, f in filters_of.items()}
+low["soxr"] = soxr.resample(sound, 48_000, 8_000)
 picture = {n: log_mel(x[None], 8_000)[0, 0].numpy() for n, x in low.items()}
 own = picture["cheap"] - picture["exact"]
-print(f"nepers off: {abs(own).mean():.4f}, at most {abs(own).max():.3f}")
-low["cheap less soxr, amplified"] = low["cheap"] - low["soxr"]
+low["cheap less soxr, amplified"] = rest = low["cheap"] - low["soxr"]
+gain = 20 * np.log10(abs(low["soxr"]).max() / abs(rest).max())
 players({name: np.float32(x) for name, x in low.items()}, 8_000)
 
 # %% [markdown]
-# So far the cheap filters are off the exact ones. The last sound is all that they add or lose, made as loud as the
-# others.
+# It sounds the same, or nearly so: the last sound is all that the cheap filters add or lose, and it had to be amplified
+# by {glue:text}`gain:.0f` dB to be as loud as the others. Of the picture, their numbers are off the exact ones by
+# {glue:text}`own_mean:.2f` steps of int8 on average, and by {glue:text}`own_worst:.1f` at the most.
 #
-# A step of int8 is {glue:text}`step:.3f` nepers, and less than half of it mostly vanishes in rounding. But each band
+# A step is {glue:text}`step:.3f` nepers, and less than half of it mostly vanishes in rounding. But each band
 # has a logarithm of its own. So what counts is how loud something above 4 kHz is beside the one band onto which it
 # folds, and a soft band is easily moved. Let us add a tone to the clip, so many decibels above that band:
 
 # %%
 rows = {}
 worst = float(hertz[hertz > 8_000][level["cheap"][hertz > 8_000].argmax()])
-for tone in (4_005, worst):
-    folded = abs(tone - 8_000 * round(tone / 8_000))
+for tone in (worst, 4_005):
     wave = np.sin(2 * np.pi * tone / 48_000 * np.arange(48_000))
-    below = np.sin(2 * np.pi * folded / 8_000 * np.arange(8_000))
+    below = np.sin(2 * np.pi * tone / 8_000 * np.arange(8_000))  # folds
     alone = log_mel(below[None], 8_000)[0, 0, :, 3].numpy()
     band, loud = alone.argmax(), alone.max()
-    for louder in range(10, 61, 10):
+    for louder in range(10, 51, 10):
         size = 10 ** (louder / 20) * np.exp(picture["exact"][band, 3] - loud)
         x = sound + size * wave
         a, b = (log_mel(frontend.low_passed(x, f)[None], 8_000)[0, 0].numpy()
                 for f in filters_of.values())
         rows[int(tone), louder] = np.abs(a - b - own)[band, 2:6].mean()
-(pd.Series(rows) / model.input.scale[0]).unstack().round(1)
+moved = (pd.Series(rows) / scale).unstack().round(1)
+moved.rename_axis(index="tone (Hz)", columns="above its band (dB)")
+
+# %%
+glue("gain", float(gain))
+glue("own_mean", float(abs(own).mean() / scale))
+glue("own_worst", float(abs(own).max() / scale))
+assert size > 1  # of full scale
+toned = {f"50 dB at {tone} Hz, {n}": frontend.low_passed(x, f)
+         for n, f in filters_of.items()}
+players({n: np.float32(y) for n, y in toned.items()}, 8_000)
 
 # %% [markdown]
-# Rows are the tone's hertz, columns its decibels, and the numbers steps of int8 by which the cheap filters move the
-# band. At the least, half a
+# The numbers are steps of int8 by which the cheap filters move the band. At the least, half a
 # step needs {glue:text}`edge_moves:.0f` dB just above 4 kHz, and {glue:text}`fold_moves:.0f` above 8; the means in
-# the table are smaller, since phases do not always agree.
+# the table are smaller, since phases do not always agree. The players have the last tone of the first row, which
+# would just overrun 16 bits: the cheap filters leave some of it, just below 4 kHz.
 #
 # ## Does it hear the same?
 #
 # First the network alone: all logits of the program were compared with TFLM's for the same pictures. Then the whole
-# path. Python goes from `LogMel` to LiteRT, which on a PC rounds a little differently from TFLM, so near ties may fall
-# the other way: where Python's own first scene is at most two steps of int8 ahead of the program's. The last column
-# keeps the network the same, so that only the front end can differ.
+# path, by the C on a PC. Python goes from `LogMel` to LiteRT, which on a PC rounds a little differently from TFLM, so
+# near ties may fall the other way. A **near tie** is a clip whose scene by the program is, in Python's logits, at most
+# two steps of int8 behind the first. The last column keeps the network the same, so that only the front end can differ.
 
 # %%
 for row in found["equal"]:
-    print(f"{row['where']}: {row['equal']} of {row['clips']} clips equal")
     assert row["equal"] == row["clips"] >= 50
+    glue(f"{row['where']}_clips", row["clips"])
 heard = pd.DataFrame(found["agreement"])
 heard = heard.replace("real recordings", "ESC-10 sounds")
 columns = {"same_scene": "as Python (%)", "near_ties": "near ties (%)",
@@ -527,37 +543,40 @@ for name, part in shares.groupby(heard["front_end"]):
         glue(f"{name}_{key}", float(part[key].min()))
 glue("equal_numbers", float(100 * heard["same_numbers"].min()))
 fresh = heard[heard["corpus"].str.contains("seed")].set_index("front_end")
+for name, right in fresh["right"].items():
+    glue(f"fresh_{name}", float(100 * right / fresh["clips"][name]))
 fresh = fresh.loc["cheap"]
-for key in ("right", "python_right"):
-    glue(f"fresh_{key}", float(100 * fresh[key] / fresh["clips"]))
-more = fresh["more_right"]
 glue("fresh_clips", int(fresh["clips"]))
-glue("fresh_places", int(more["locations"]))
-assert -0.01 < more["low"] < more["high"] < 0.01
-glue_points("fresh", *(more[key] for key in ("estimate", "low", "high")))
+glue("fresh_places", int(fresh["more_right"]["locations"]))
+for name, key in (("fresh", "more_than_exact"), ("python", "more_right")):
+    more = [fresh[key][n] for n in ("estimate", "low", "high")]
+    assert -0.01 < more[1] < more[2] < 0.01
+    glue_points(name, *more)
 
 # %% [markdown]
-# The logits are equal bit for bit, on this kind of machine and on the emulated chip. With the exact front end the
-# program names at least {glue:text}`exact_same_scene:.1f` % of each set of clips as Python does, with the cheap one
-# {glue:text}`cheap_same_scene:.1f` %, and all the others are near ties. There are many more of those: the column
-# before the last counts all clips whose two best scenes are as near in Python. With the exact front end mostly
-# LiteRT's roundings decide them: with one network behind both, LogMel and it agree on
-# {glue:text}`exact_same_scene_by_front_end:.1f` % or more. The cheap one leaves at least
-# {glue:text}`equal_numbers:.0f` % of a picture's numbers as they are. The sounds of ESC-10 {cite}`piczak2015esc` are
-# ten kinds from rain to a clock's tick and no scenes; they are here because they were recorded and not computed.
+# The logits are equal bit for bit: of {glue:text}`host_clips` clips on a PC, and of the {glue:text}`chip_clips` that
+# were played to the emulated chip. With the exact front end the program names at least
+# {glue:text}`exact_same_scene:.1f` % of each set of clips as Python does, with the cheap one
+# {glue:text}`cheap_same_scene:.1f` %, and all the others are near ties. The column before the last counts all clips
+# whose two best scenes are as near in Python. With the exact front end mostly LiteRT's roundings decide them: with one
+# network behind both, LogMel and it agree on {glue:text}`exact_same_scene_by_front_end:.1f` % or more. The cheap one
+# leaves at least {glue:text}`equal_numbers:.0f` % of a picture's numbers as they are. The sounds of ESC-10
+# {cite}`piczak2015esc` are no scenes; they are here because they were recorded and not computed.
 #
 # What do cheap ears cost in scenes? Their taps were chosen on the embedded corpus, so what counts is another
-# rendering, of {glue:text}`fresh_clips` clips. There the program names {glue:text}`fresh_right:.1f` % rightly and
-# Python {glue:text}`fresh_python_right:.1f` %: a difference of {glue:text}`fresh:+.1f` points,
-# {glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f` over {glue:text}`fresh_places` locations. That is less
-# than a point either way, for this one network, which is a weak one.
+# rendering, of {glue:text}`fresh_clips` clips. With the same C network behind both, the exact front end leads to
+# {glue:text}`fresh_exact:.1f` % right, the cheap one to {glue:text}`fresh_cheap:.1f` %: a difference of
+# {glue:text}`fresh:+.1f` points, {glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f` over
+# {glue:text}`fresh_places` locations. Against Python, LiteRT's roundings included, it is {glue:text}`python:+.1f`
+# ({glue:text}`python_low:+.1f` to {glue:text}`python_high:+.1f`). Both are less than a point either way, for this one
+# network, which is a weak one.
 #
 # ## How long, and how much energy?
 #
 # An emulator knows neither. What can be done without a board is to look at boards of others. MLPerf Tiny
 # {cite}`banbury2021mlperf` publishes what a small ResNet takes on many of them. These are four of its
-# measurements, on boards called NUCLEO: three by STMicroelectronics with its own library, X-CUBE-AI {cite}`mlcommons2024tiny`, and an
-# older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`.
+# measurements, on boards called NUCLEO: three by STMicroelectronics with its own library, X-CUBE-AI
+# {cite}`mlcommons2024tiny`, and an older one with microTVM and CMSIS-NN {cite}`mlcommons2022tiny`.
 
 # %%
 RESNET = (9 * 16 * (3 + 2 * 16) * 32**2  # MACs, from its layers
@@ -579,20 +598,19 @@ boards.join(likely).set_index("board")
 # %% [markdown]
 # The columns `s` and `mJ` are measured, of the ResNet. The last two are **estimates** for the student's network: it
 # has {glue:text}`ratio:.1f` times the MACs, so on a Cortex-M4 at 120 MHz, the core and the clock of our chip, a clip
-# would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s. This takes all MACs for equal, which we have
-# just seen they are not. The ResNet has 3 × 3 kernels on maps up to 32 wide; ours are larger, on eight to two frames,
+# would take from {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s. This takes all MACs for equal, which they are
+# not. The ResNet has 3 × 3 kernels on maps up to 32 wide; ours are larger, on eight to two frames,
 # and a quarter of their taps lies beside the picture.
 #
-# Energy is a matter of silicon, not of core and clock. On an L4R5 it would be {glue:text}`mj_low:.0f` to
-# {glue:text}`mj_high:.0f` mJ for the network; nobody has measured our chip.
+# Energy is a matter of silicon, not of core and clock. On an L4R5 the network would take {glue:text}`mj_low:.0f` mJ by
+# the run with X-CUBE-AI, {glue:text}`mj_high:.0f` by that with microTVM; nobody has measured our chip.
 #
-# Between the two times lies software, and an engine that nobody has put on a board, such as ours, cannot be placed
-# between them. Our count gives a floor, since a Cortex-M4 does one instruction a cycle at the most:
-# {glue:text}`floor_network:.2f` s for the network, and {glue:text}`floor_ears:.2f` s for the cheap front end, which
-# the estimates leave out.
+# Between the two times lies software, and where ours lies nobody has measured. Our count gives a floor, since a
+# Cortex-M4 does one instruction a cycle at the most: {glue:text}`floor_network:.2f` s for the network, and
+# {glue:text}`floor_ears:.2f` s for the cheap front end, which the estimates leave out.
 #
 # An answer needs a whole second of sound, the last frame's work of the front end, and the network. Meanwhile new
-# samples wait, 96 kB for each second:
+# samples wait, 96 kB for each second. Filtered to 8 kHz as they arrive, in 16 bits, it would be 16 kB:
 
 # %%
 CLOCK = 120e6
@@ -603,6 +621,7 @@ wait = pd.DataFrame({"network (s)": times})
 last = spent["in 2 ms"] / CLOCK
 wait["answer after (s)"] = 1 + last + wait["network (s)"]
 wait["sound that waits (kB)"] = 96 * wait["network (s)"]
+wait["filtered first (kB)"] = 16 * wait["network (s)"]
 wait["chip busy (%)"] = 100 * (wait["network (s)"]
                                + spent["front end"] / CLOCK)
 buffer = cheap["ram"]["samples"] / 1e3
@@ -624,6 +643,7 @@ glue("buffer", buffer)
 rest = cheap["ram"]["all"] / KIB - buffer / 1.024  # KiB of all else
 filled = rest + wait["sound that waits (kB)"]["as microTVM"] / 1.024
 glue("filled", filled)
+glue("filtered", float(wait["filtered first (kB)"]["as microTVM"]))
 assert filled > 128
 
 # %% [markdown]
@@ -631,26 +651,29 @@ assert filled > 128
 # {glue:text}`answer_low:.1f` to {glue:text}`answer_high:.1f` s by the estimates. Our buffer holds
 # {glue:text}`buffer:.0f` kB. That suffices at the fast end, where {glue:text}`waits_low:.0f` kB wait, and not at
 # the slow end, where it would be {glue:text}`waits_high:.0f` kB: with them the program would need
-# {glue:text}`filled:.0f` KiB, and does not fit. The front end counts at its floor in all rows; at the slow end little
-# is left of the second.
+# {glue:text}`filled:.0f` KiB, and does not fit. A program that filtered in the interrupt would hold
+# {glue:text}`filtered:.0f` kB there, and fit; it was not built. The front end counts at its floor in all rows.
 #
 # ## Takeaways
 # * From samples to scenes the student runs on an emulated Cortex-M4 in {glue:text}`cheap_ram:.0f` KiB of RAM and
 #   {glue:text}`cheap_flash:.0f` KiB of flash. A file takes the place of the microphone: that it keeps up was not shown.
-#   Sound that waits takes more RAM than the network.
+#   Sound that waits takes more RAM than the network, as this program keeps it at 48 kHz; at 8 it would be a sixth.
 # * The arena is a third smaller than input and output of the largest layer, since a convolution can overrun
 #   its own input. TFLM, which keeps to the file, takes nearly twice as much; dynamic range would take four times that.
 # * The convolutions do {glue:text}`done:.0f` % of their MACs, at {glue:text}`per_product:.2f` instructions a product;
-#   depthwise filters take {glue:text}`filters_rate:.1f`. For `conv2`, {glue:text}`conv2_macs:.0f` times fewer MACs are
-#   {glue:text}`conv2_instructions:.1f` times fewer instructions.
+#   depthwise filters take {glue:text}`filters_rate:.1f`, with our kernels; another's were not counted. With separable
+#   layers {glue:text}`whole_macs:.1f` times fewer MACs are {glue:text}`whole_network:.1f` times fewer instructions, and
+#   {glue:text}`whole_ears:.1f` times with the ears.
 # * Even the cheap front end costs {glue:text}`cheap_share:.0f` % of the network's instructions, and no rule counts it. It
-#   moves a band where something above 4 kHz is much louder than that band; in scenes that made
-#   {glue:text}`fresh:+.1f` points ({glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f`), with one weak student.
+#   moves a band where something above 4 kHz is much louder than that band; against the exact one that made
+#   {glue:text}`fresh:+.1f` points in scenes ({glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f`), with one weak
+#   student.
 # * All logits equal TFLM's, since the C rounds twice as TFLM does. Scenes differ from Python's on a PC only where two are
 #   nearly tied.
 # * At 120 MHz the network would take about {glue:text}`s_low:.1g` to {glue:text}`s_high:.1g` s a clip, by estimates from
 #   another network on others' boards; the ears add {glue:text}`floor_ears:.1f` s or more. At the slow end the sound
-#   that waits no longer fits. On an L4R5 the network would take {glue:text}`mj_low:.0f` to {glue:text}`mj_high:.0f` mJ.
+#   that waits no longer fits, unless it is filtered as it arrives. On an L4R5 the network would take
+#   {glue:text}`mj_low:.0f` (X-CUBE-AI) to {glue:text}`mj_high:.0f` mJ (microTVM).
 #
 # ## Exercises
 # **1.** The STM32L496 of the first chapter runs at 80 MHz, and has 320 KiB of RAM. Does the faster of the two estimates
@@ -659,17 +682,18 @@ assert filled > 128
 # :::{dropdown} Solution
 # Times grow by 120 / 80. By the faster estimate network and ears (0.15 s or more) keep the chip busy for two thirds of
 # each second: it keeps up. But while the network runs 48 kB of samples wait, as much as the buffer holds. A second of
-# samples is safer, and 320 KiB have room for it. By the slower estimate the network alone takes more than a second,
-# and no buffer helps: the chip falls behind with every clip.
+# samples is safer, and 320 KiB have room for it. By the slower estimate the network alone takes more than a second, and
+# no buffer helps.
 # :::
 #
 # **2.** Twice as many filters in every convolution: what breaks first, of RAM, flash, time and the rules?
 #
 # :::{dropdown} Solution
 # `conv2` to `conv4` make four times the MACs, `conv1` twice. That is about 100 million, and the challenge allows 30.
-# Weights grow fourfold as well, to some 200 kB: the flash would hold them, the rule's 128 kB would not. Time is next:
-# four times our floor are 0.7 s, and 0.8 with the ears; by the faster estimate the network alone takes 1.3 s. RAM is the smaller problem. The arena doubles to about 69,300 bytes, and the program to 141,000,
-# some 10,000 more than the chip has.
+# Weights grow fourfold as well, to some 200 kB: the flash would hold them, the rule's 128 kB would not. RAM is next. The
+# arena doubles to about 69,300 bytes, the program to 141,000: it no longer links. And the buffer is too small. At our
+# floor, nearly four times as high, the network takes 0.7 s, so 65 kB of sound wait and not 48: that makes 158,000 bytes,
+# some 27,000 more than the chip has. Time is last. By the faster estimate the network takes 1.3 s, and no buffer helps.
 # :::
 #
 # **3.** Bring a network of your own to the chip, and find its most expensive layer. It takes Debian's `make`,
