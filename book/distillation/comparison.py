@@ -306,8 +306,8 @@ if primary["epochs"] < 48 or primary["seeds"] * primary["teachers"] < 20:
     look = ("The primary difference, after 48 epochs, is still to be run.")
 if there < 20:
     look = (f"This is an interim look: {there} of twenty planned runs of each "
-            "deciding lesson are there. Their number does not depend on what is "
-            "seen, and no verdict is final.")
+            "deciding lesson are there. Their number does not depend on what "
+            "is seen, and no verdict is final.")
 glue("look", look)
 
 # %%
