@@ -41,7 +41,6 @@ seed = 0
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -216,10 +215,15 @@ pd.DataFrame(rows).T.round(2)
 # of their size. It is about 1 when they are spread, and 0 when all are one.
 
 # %%
+def encoder_and_predictor():
+    hidden = [nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU()]
+    return nn.Sequential(*hidden, nn.Linear(32, 16)), nn.Linear(16, 16)
+
+
+# %%
 def spread_over_time(stop, steps=300):
     torch.manual_seed(1)
-    hidden = [nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU()]
-    encoder, h = nn.Sequential(*hidden, nn.Linear(32, 16)), nn.Linear(16, 16)
+    encoder, h = encoder_and_predictor()
     clips = torch.randn(128, 8)
     weights = [*encoder.parameters(), *h.parameters()]
     optimizer = torch.optim.SGD(weights, 0.1, 0.9)
@@ -231,11 +235,11 @@ def spread_over_time(stop, steps=300):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        yield float(F.normalize(z.detach(), dim=1).std(0).mean() * 4), loss.item()
+        yield F.normalize(z.detach(), dim=1).std(0).mean() * 4, loss.item()
 
 # %% mystnb={"figure": {"name": "fig-collapse", "caption": "How widely SimSiam spreads the unit embeddings of a toy, with the stop-gradient and without."}, "image": {"alt": "Two curves over 300 steps: one stays well above zero, the other falls to zero."}}
 with one_thread():  # sums this small are slower in two
-    curves = {name: np.array(list(spread_over_time(name == "with")))
+    curves = {name: torch.tensor(list(spread_over_time(name == "with")))
               for name in ("with", "without")}
 figure, ax = plt.subplots(figsize=(6.5, 2.6))
 for (name, curve), colour in zip(
