@@ -383,8 +383,8 @@ for name, row in (("filters", filters), ("mixes", mixes)):
 # cheap ears before it, {glue:text}`whole_ears:.1f` times fewer.
 #
 # A whole convolution adds neighbouring maps up to one sum: two products are one instruction, and what has been loaded
-# and unpacked serves two output maps and three rows. A depthwise one has a sum for each map. So each product is an
-# instruction of its own, and no weight serves twice: that makes {glue:text}`filters_rate:.1f` instructions a product.
+# and unpacked serves two output maps and three rows. A depthwise one has a sum for each map. In our C each
+# product is then an instruction of its own, and no weight serves twice, where Arm's library pairs two taps of a map: that makes {glue:text}`filters_rate:.1f` instructions a product.
 # A mix takes {glue:text}`mixes_rate:.1f`, as its sums are short and each is rounded. MACs of different kinds of layers
 # are different currencies, and the engine sets the rate of exchange.
 #
@@ -564,7 +564,7 @@ for name, key in (("fresh", "more_than_exact"), ("python", "more_right")):
 # {cite}`piczak2015esc` are no scenes; they are here because they were recorded and not computed.
 #
 # What do cheap ears cost in scenes? Their taps were chosen on the embedded corpus, so what counts is another
-# rendering, of {glue:text}`fresh_clips` clips. With the same C network behind both, the exact front end leads to
+# rendering, of {glue:text}`fresh_clips` clips at 44.1 kHz. With the same C network behind both, the exact front end leads to
 # {glue:text}`fresh_exact:.1f` % right, the cheap one to {glue:text}`fresh_cheap:.1f` %: a difference of
 # {glue:text}`fresh:+.1f` points, {glue:text}`fresh_low:+.1f` to {glue:text}`fresh_high:+.1f` over
 # {glue:text}`fresh_places` locations. Against Python, LiteRT's roundings included, it is {glue:text}`python:+.1f`
@@ -602,7 +602,7 @@ boards.join(likely).set_index("board")
 # not. The ResNet has 3 × 3 kernels on maps up to 32 wide; ours are larger, on eight to two frames,
 # and a quarter of their taps lies beside the picture.
 #
-# Energy is a matter of silicon, not of core and clock. On an L4R5 the network would take {glue:text}`mj_low:.0f` mJ by
+# Energy is power times time: time follows software, power follows silicon. On an L4R5 the network, without the ears, would take {glue:text}`mj_low:.0f` mJ by
 # the run with X-CUBE-AI, {glue:text}`mj_high:.0f` by that with microTVM; nobody has measured our chip.
 #
 # Between the two times lies software, and where ours lies nobody has measured. Our count gives a floor, since a

@@ -61,7 +61,9 @@ ARMS = {"labels": "labels", "response": "response",
         "response_response": "response → response", "rrs": "RRS"}
 runs = pd.DataFrame(study["runs"]).query("epochs == @length")
 ARMS = {arm: ARMS[arm] for arm in ARMS if arm in set(runs["arm"])}
-runs = runs[runs["arm"].isin(ARMS)]
+by_teachers = runs.groupby(["arm", "seed"])["teacher"].transform("nunique")
+runs = runs[runs["arm"].isin(ARMS) & (by_teachers == 4)]  # whole seeds
+pairs = pairs[pairs["system"].isin(ARMS) & pairs["base"].isin(ARMS)]
 
 # %% [markdown]
 # ## One training says little
