@@ -75,8 +75,10 @@ def shared(one: System, other: System) -> tuple[System, System]:
     return one.only(seeds, teachers), other.only(seeds, teachers)
 
 
-def whole(system: System, teachers: set[str | int]) -> set[int]:
-    """The seeds that a system has with all of these teachers."""
+def whole(system: System, teachers: set[str | int] | None = None) -> set[int]:
+    """The seeds that a system has with all of these teachers; with all of its own when None."""
+    if teachers is None:
+        teachers = set(system.teachers or ())
     by: dict[int, set[str | int]] = {}
     for seed, teacher in zip(system.seeds, system.teachers or (), strict=True):
         by.setdefault(seed, set()).add(teacher)
@@ -86,10 +88,19 @@ def whole(system: System, teachers: set[str | int]) -> set[int]:
 def against_labels(
     record: Record, epochs: int, candidate: str, clips: Clips
 ) -> list[dict[str, Any]]:
-    """All arms that were run minus labels, their intervals holding all at once."""
+    """All arms that were run minus labels, their intervals holding all at once.
+
+    A seed that is being run waits, as in `shared`.
+    """
     there = record.arms(epochs, candidate) - {CONTROL}
-    systems = [record.system(arm, epochs, candidate) for arm in ARMS if arm in there]
-    found = control.against(record.system(CONTROL, epochs, candidate), systems, clips)
+    base, *systems = (
+        one.only(whole(one))
+        for one in (
+            record.system(arm, epochs, candidate)
+            for arm in (CONTROL, *(arm for arm in ARMS if arm in there))
+        )
+    )
+    found = control.against(base, systems, clips)
     return [{"system": arm, "epochs": epochs} | plain(one) for arm, one in found.items()]
 
 
@@ -101,9 +112,7 @@ def plain(found: Difference) -> dict[str, Any]:
         "low": round(found.low, 5),
         "high": round(found.high, 5),
         "verdict": str(found.verdict),
-        "degrees_of_freedom": round(df, 1)
-        if math.isfinite(df := found.degrees_of_freedom)
-        else None,
+        "degrees_of_freedom": round(df, 1) if math.isfinite(df) else None,
         "seeds": found.seeds,
         "teachers": found.teachers,
         "locations": found.locations,

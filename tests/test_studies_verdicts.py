@@ -118,6 +118,9 @@ def test_a_seed_counts_once_it_has_run_with_all_teachers(tmp_path):
     last = list(DECIDING)[-1]
     for row in found["pairs"]:
         assert row["seeds"] == (2 if last in (row["system"], row["base"]) else 3)
+    record.rows = [row for row in record.rows if (row["arm"], row["seed"]) != (last, 2)]
+    again = verdicts.decide(record, [24], "x")
+    assert again["control"] == found["control"] and again["pairs"] == found["pairs"]
     with pytest.raises(ValueError, match="no run of labels with 48 epochs"):
         verdicts.decide(record, [48], "x")
 

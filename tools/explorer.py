@@ -23,7 +23,7 @@ from asclib.evaluation.systems import Clips, Measure, System
 from asclib.store import PROJECT, write_atomic
 from studies.models import TEACHING
 from studies.record import NOBODY, Record
-from studies.verdicts import shared
+from studies.verdicts import shared, whole
 
 PAGE = PROJECT / "_static" / "explore"
 LABELS = {  # arms whose names are not words yet
@@ -92,11 +92,11 @@ def _systems(record: Record) -> dict[Key, list[dict[str, Any]]]:
     """The rows of each system, with the tuned second rate and the seeds that are complete."""
     rows = pd.DataFrame([row for row in record.rows if row["second_rate"] is None])
     found: dict[Any, Any] = {}
+    key: Any
     for key, some in rows.groupby(["arm", "epochs", "candidate"], sort=False):
-        taught = some.groupby("seed")["teacher"].transform("nunique")
-        whole = some[taught == some["teacher"].nunique()]
-        if len(whole) > 1:
-            found[key] = whole.to_dict("records")
+        kept = some[some["seed"].isin(whole(record.system(*key)))]
+        if len(kept) > 1:
+            found[key] = kept.to_dict("records")
     return found
 
 
@@ -104,8 +104,7 @@ def _system(
     record: Record, key: Key, rows: list[dict[str, Any]], measure: Measure, mask: np.ndarray
 ) -> System:
     """The runs of these rows, on the clips that count."""
-    found = record.system(*key, measure).only({row["seed"] for row in rows})
-    return System(found.name, found.values[:, mask], found.seeds, found.teachers)
+    return record.system(*key, measure).only({row["seed"] for row in rows}).on(mask)
 
 
 def _shown(key: Key, rows: list[dict[str, Any]], several: bool) -> dict[str, Any]:

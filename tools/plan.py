@@ -166,7 +166,7 @@ class Ledger:
         fit, validation = (clips(run.data, split).x for split in ("fit", "validation"))
         _, macs, numbers = self._network(run, fit.shape[1:])
         plans, heard = [stage.plan(run.plan) for stage in stages] or [run.plan], len(validation)
-        if isinstance(run.lesson, SelfSupervised):  # no labels: no epoch is chosen, none the last
+        if isinstance(run.lesson, SelfSupervised):  # nobody validates, none stops
             macs *= 2  # each clip is seen in two views
             plans, heard = [replace(run.plan, patience=None)], 0
         own = _training(macs, len(fit), heard, plans[0], 4.0 * numbers)

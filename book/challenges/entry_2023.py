@@ -281,14 +281,17 @@ row = decided["primary"]
 pairs = pd.DataFrame(decided["pairs"])
 pairs = pairs[(pairs["measure"] == "accuracy")
               & (pairs["epochs"] == row["epochs"])]
-both = trained[trained["epochs"] == row["epochs"]].pivot(
+teachers = trained.groupby(["arm", "epochs", "seed"])["teacher"]
+whole = teachers.transform("nunique") == row["teachers"]
+both = trained[whole & (trained["epochs"] == row["epochs"])].pivot(
     index=["seed", "teacher"], columns="arm", values="accuracy")
 ahead = (both["rrs"] - both["response_response"]).dropna() > 0
 glue("rrs_ahead", int(ahead.sum()))
 glue("rrs_pairs", len(ahead))
 scaled = pairs.set_index(["system", "base"])
 scaled[["difference", "low", "high"]] *= 100
-scaled.drop(columns=["measure", "epochs"]).round(1)
+shown = ["difference", "low", "high", "verdict", "seeds", "teachers"]
+scaled[shown].round(1)
 
 # %%
 SAYS = {"yes": "zero lies outside",

@@ -93,8 +93,8 @@ each = np.concatenate([  # of one teacher's students, each with each
     (rrs.xs(one, level="teacher").to_numpy()[:, None]
      - twice.xs(one, level="teacher").to_numpy()).ravel()
     for one in sorted(set(runs["teacher"]))])
-glue("runs_each", min(len(scores[arm]) for arm in scores if arm != "response"))
-glue("run_pairs", each.size)
+there = min(len(scores[arm]) for arm in scores if arm != "response")
+glue("runs_each", there)
 glue("rrs_ahead", float(100 * (each > 0).mean()))
 glue("rrs_most", float(each.max()))
 glue("rrs_least", float(-each.min()))
@@ -300,7 +300,6 @@ glue("loss_response", float(loss["response"]))
 glue("loss_plain", float(tried.at[recipe["chosen"], "own_log_loss"]))
 
 # %%
-there = min(len(scores[arm]) for arm in scores if arm != "response")
 look = ("The primary difference has been heard on the sixth rendering too."
         if study.get("confirmation") else
         "The sixth rendering is still shut.")
@@ -398,8 +397,6 @@ plotting.show(figure)
 glue("first_above", int((alone["accuracy"] > 0).sum()))
 glue("first_clear", int((alone["accuracy_low"] > 0).sum()))
 glue("first_number", len(alone))
-glue("first_best", alone.index[0].replace("_", " "))
-glue("first_best_points", float(alone["accuracy"].iloc[0]))
 glue("first_control", control)
 asked = ["student", "response", "response_twice", "rrs", "teacher",
          "student_control"]
