@@ -235,8 +235,6 @@ for column in ("accuracy", "unseen_accuracy"):
 table.index.name = None
 units = {"accuracy": "accuracy (%)", "unseen_accuracy": "unseen devices (%)",
          "log_loss": "log loss (nats)"}
-glue("teachers", float(table.at["the teachers", "accuracy"]))
-glue("labels", float(table.at["labels", "accuracy"]))
 table.round({"log_loss": 3}).astype({"runs": int}).rename(columns=units)
 
 # %%
