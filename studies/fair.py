@@ -68,6 +68,7 @@ import numpy as np
 import torch
 
 from asclib import keys
+from asclib.evaluation import best_temperature
 from asclib.evaluation.statistics import difference
 from asclib.evaluation.systems import Clips, System
 from asclib.runs import Run
@@ -224,7 +225,11 @@ def compare(
                 own = key(sitting, design, seed, number) | {"corpus": sitting.corpus}
                 own |= {"processor": keys.processor(), "seed_of_training": run.seed}
                 own |= made(sitting, design, number) | lengths(run)
-                record.add_logits(own | kept_epoch(run), logits)
+                temperature = best_temperature(
+                    renderings.said(run, run.data, "validation"),
+                    sitting.first.clips("validation").labels,
+                )
+                record.add_logits(own | kept_epoch(run), logits, temperature=temperature)
 
 
 def _score_teacher(sitting: Sitting, number: int, record: Record) -> None:

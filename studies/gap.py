@@ -46,9 +46,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
-from scipy.optimize import minimize_scalar
 from scipy.signal import fftconvolve
 
 from asclib import keys
@@ -63,14 +60,14 @@ from asclib.augmentation import (
 from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus.embedded import Device
 from asclib.distillation import TECHNIQUES, Answers
-from asclib.evaluation import score
+from asclib.evaluation import best_temperature
 from asclib.evaluation.statistics import difference
 from asclib.evaluation.systems import Clips
 from asclib.features import LogMel
 from asclib.networks import TMSIC
 from asclib.runs import Data, Experiment, Lesson, Run, answers, build
 from asclib.runs.run import VERSION
-from asclib.training import BatchTransform, macro_accuracy, predict, probabilities
+from asclib.training import BatchTransform, macro_accuracy, predict
 from studies import effort, renderings
 from studies.command import Commands, add_command
 from studies.ready import Souped, Together, runs_of
@@ -246,39 +243,22 @@ def compare(
             logits = renderings.said_of_tests(made, tests)
             row |= {"corpus": sitting.corpus, "processor": keys.processor()}
             more = {"seconds": round(made.seconds(), 1)}
-            more |= _validated(sitting, made, heard, logits, record.table)
-            record.add_logits(row, logits, more)
+            temperature, validated = _validated(sitting, made, heard)
+            record.add_logits(row, logits, more | validated, temperature)
 
 
 def _validated(
-    sitting: Sitting, made: Run | Together, heard: LogMel, logits: np.ndarray, table: pd.DataFrame
-) -> dict[str, float]:
-    """Scores on validation clips, own and through invented devices, and the temperature.
-
-    Args: logits (clips, classes) for the test clips of the table.
-    """
+    sitting: Sitting, made: Run | Together, heard: LogMel
+) -> tuple[float, dict[str, float]]:
+    """The temperature that validation clips choose, and the scores on these: own, and invented."""
     own = replace(sitting.first.data, front_end=heard).clips("validation")
     invented = through(sitting.first, front_end=heard)
     net = made.net()
     said = predict(net, own.x)
-    temperature = best_temperature(said, own.labels)
-    tempered = score(probabilities(torch.from_numpy(logits).float() / temperature), table)
-    return {
+    return best_temperature(said, own.labels), {
         "validation": round(macro_accuracy(said, own.labels), 5),
         "invented": round(macro_accuracy(predict(net, invented.x), invented.labels), 5),
-        "temperature": round(temperature, 4),
-        "tempered_log_loss": round(tempered.overall.log_loss, 5),
     }
-
-
-def best_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """By which logits (clips, classes) are divided for the smallest log loss (Guo et al. 2017)."""
-
-    def loss(log_temperature: float) -> float:
-        scaled = logits.double() / np.exp(log_temperature)
-        return float(torch.nn.functional.cross_entropy(scaled, labels))
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
 # ---- after it ------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
     fair.json                    settings, and the rows
     fair/clips.npz               scene, device, recording, city, location, rendering of each clip
-    fair/<arm>-<number>.npz      of the arm's runs: `right`, a bit for each clip, and `loss`
+    fair/<arm>-<number>.npz      of the arm's runs: `right`, a bit for each clip, its log loss
+                                 `loss`, and `tempered`, the same after a temperature
 
 A run says ten numbers of each of some 10,000 clips: 32 MB for 160 runs even as 16-bit floats. Those
-stay in the store. Accuracy needs one bit of a clip and log loss one number, kept in a byte: nine
-bytes for eight clips, and no file of more than LIMIT bytes, for a new one is begun before that.
+stay in the store. Accuracy needs one bit of a clip and a log loss one number, kept in a byte; no
+file has more than LIMIT bytes, for a new one is begun before that.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,15 @@ import torch
 
 from asclib.challenge import SCENES
 from asclib.evaluation import score
-from asclib.evaluation.systems import Clips, Measure, System
+from asclib.evaluation.systems import Clips, System
 from asclib.store import PROJECT, write_atomic
 from asclib.training import probabilities
 
 LIMIT = 1_400_000  # bytes of a file, before it is compressed
 LARGEST = -np.log(np.finfo(float).eps)  # log loss of a truth that was given no probability
 KEY = ("arm", "candidate", "teacher", "seed", "epochs", "second_rate")
+Kept = Literal["accuracy", "log_loss", "tempered_log_loss"]
+ARRAYS: dict[Kept, str] = {"accuracy": "right", "log_loss": "loss", "tempered_log_loss": "tempered"}
 NOBODY = "nobody"  # the candidate that teaches an arm without a teacher
 
 
@@ -169,21 +172,40 @@ class Record:
         return there
 
     def add_logits(
-        self, row: dict[str, Any], logits: np.ndarray, more: dict[str, Any] | None = None
+        self,
+        row: dict[str, Any],
+        logits: np.ndarray,
+        more: dict[str, Any] | None = None,
+        temperature: float | None = None,
     ) -> None:
         """Write one more run with its scores, from what it says of the test clips.
 
         Args: row, how it was made; logits (clips, classes), in the order of the table; more, what
-            else was measured: it comes after the scores.
+            else was measured: it comes after the scores; temperature, chosen on validation clips:
+            the log loss after it is kept as well.
         """
         p = probabilities(torch.from_numpy(logits))
-        losses = -np.log(p[np.arange(len(p)), self.truth].clip(np.finfo(float).eps))
-        self.add(row | self.scores(p) | (more or {}), p.argmax(1) == self.truth, losses)
+        row |= self.scores(p)
+        tempered = None
+        if temperature is not None:
+            tempered = self._losses(probabilities(torch.from_numpy(logits).float() / temperature))
+            loss = round(float(tempered.mean()), 5)
+            row |= {"temperature": round(temperature, 4), "tempered_log_loss": loss}
+        self.add(row | (more or {}), p.argmax(1) == self.truth, self._losses(p), tempered)
 
-    def add(self, row: dict[str, Any], right: np.ndarray, losses: np.ndarray) -> None:
+    def _losses(self, p: np.ndarray) -> np.ndarray:
+        return -np.log(p[np.arange(len(p)), self.truth].clip(np.finfo(float).eps))
+
+    def add(
+        self,
+        row: dict[str, Any],
+        right: np.ndarray,
+        losses: np.ndarray,
+        tempered: np.ndarray | None = None,
+    ) -> None:
         """Write one more run.
 
-        Args: right and losses (clips,), in the order of the table.
+        Args: right, losses and tempered (clips,), in the order of the table.
         Raises: ValueError when there are others than clips, or when the run is there already.
         """
         if not len(right) == len(losses) == len(self.table):
@@ -191,6 +213,8 @@ class Record:
         if any(all(other[name] == row[name] for name in KEY) for other in self.rows):
             raise ValueError(f"{self.path} has the run of {_called(row)} already: take its row out")
         arrays = {"right": np.packbits(right.astype(bool)), "loss": in_bytes(losses)}
+        if tempered is not None:
+            arrays["tempered"] = in_bytes(tempered)
         fit = max(1, self.limit // sum(one.nbytes for one in arrays.values()))
         before = sum(other["arm"] == row["arm"] for other in self.rows)
         number, place = divmod(before, fit)
@@ -261,23 +285,24 @@ class Record:
         arm: str,
         epochs: int,
         candidate: str,
-        measure: Measure = "accuracy",
+        measure: Kept = "accuracy",
         second_rate: float | None = None,
     ) -> System:
         """The runs of one arm, by seed and teacher: each of them right or wrong, or its log losses.
 
-        An arm that nobody teaches has runs of its own beside each teacher. Raises: ValueError when
-        there is no run.
+        An arm that nobody teaches has runs of its own beside each teacher. Runs without a
+        temperature have no log loss after it. Raises: ValueError when there is no run.
         """
         rows = self.rows_of(candidate, arm=arm, epochs=epochs, second_rate=second_rate)
+        if measure == "tempered_log_loss":
+            rows = [row for row in rows if "temperature" in row]
         if not rows:
             raise ValueError(
                 f"{self.path} has no run of {arm} with {epochs} epochs and the teacher {candidate}:"
                 f" run python -m studies {self.path.stem} for it"
             )
         arrays = {name: self._arrays(name) for name in {row["file"] for row in rows}}
-        key = "right" if measure == "accuracy" else "loss"
-        values = np.stack([arrays[row["file"]][key][row["row"]] for row in rows])
+        values = np.stack([arrays[row["file"]][ARRAYS[measure]][row["row"]] for row in rows])
         seeds, teachers = ([row[name] for row in rows] for name in ("seed", "teacher"))
         return System(arm, values, tuple(seeds), tuple(teachers))
 
@@ -293,4 +318,5 @@ class Record:
     def _arrays(self, name: str) -> dict[str, np.ndarray]:
         with np.load(self.path.parent / name) as found:
             right = np.unpackbits(found["right"], axis=1, count=len(self.table)).astype(float)
-            return {"right": right, "loss": from_bytes(found["loss"])}
+            losses = {key: from_bytes(found[key]) for key in found.files if key != "right"}
+            return {"right": right} | losses

@@ -14,12 +14,17 @@ from scipy import stats
 
 from asclib.evaluation import control
 from asclib.evaluation.statistics import LEVEL, Difference, Interval, combine, difference
-from asclib.evaluation.systems import Clips, System
+from asclib.evaluation.systems import Clips, Measure, System
 from studies.arms import ARMS, DECIDING
-from studies.record import Record
+from studies.record import ARRAYS, Kept, Record
 
 PRIMARY = ("rrs", "response_response")
 CONTROL = "labels"
+MEASURED: dict[Kept, Measure] = {
+    "accuracy": "accuracy",
+    "log_loss": "log_loss",
+    "tempered_log_loss": "log_loss",
+}
 PAIRS = (  # of the deciding arms: the primary one first
     PRIMARY,
     ("rrs", "labels_response"),
@@ -49,12 +54,13 @@ def decide(record: Record, epochs: Sequence[int], candidate: str) -> dict[str, A
         there = record.arms(length, candidate)
         also = [pair for pair in ALSO if {*pair} <= there]
         arms = [*DECIDING, *({arm for pair in also for arm in pair} - {*DECIDING})]
-        for measure in ("accuracy", "log_loss"):
+        for measure in ARRAYS:
             systems = {arm: record.system(arm, length, candidate, measure) for arm in arms}
             for one, other in (*PAIRS, *also):
-                found = difference(*shared(systems[one], systems[other]), clips, measure)
-                pair = {"system": one, "base": other, "epochs": length, "measure": measure}
-                rows.append(pair | plain(found))
+                pair = shared(systems[one], systems[other])
+                found = difference(*pair, clips, MEASURED[measure])
+                row = {"system": one, "base": other, "epochs": length, "measure": measure}
+                rows.append(row | plain(found))
     primary = next(
         row
         for row in rows
@@ -157,6 +163,7 @@ def sentence(row: dict[str, Any]) -> str:
     unit, scale = ("points", 100) if row.get("measure", "accuracy") == "accuracy" else ("nats", 1)
     low, middle, high = (scale * row[key] for key in ("low", "difference", "high"))
     heard = f", {row['heard']}" if "heard" in row else ""  # devices, where not all of them
+    heard += ", tempered" if row.get("measure") == "tempered_log_loss" else ""
     return (
         f"{row['system']} - {row.get('base', CONTROL)}, {row['epochs']} epochs{heard}: "
         f"{middle:+.2f} {unit}, {low:+.2f} to {high:+.2f} ({row['verdict']})"

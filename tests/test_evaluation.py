@@ -9,7 +9,15 @@ from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss
 
 from asclib.challenge import DEVICES, SCENES, UNSEEN_DEVICES
-from asclib.evaluation import calibration, compare, device_gap, evaluate, score, verdict
+from asclib.evaluation import (
+    best_temperature,
+    calibration,
+    compare,
+    device_gap,
+    evaluate,
+    score,
+    verdict,
+)
 
 
 def _table(scene: np.ndarray, recording: np.ndarray, seed: int = 0) -> pd.DataFrame:
@@ -359,6 +367,27 @@ def test_calibration_error_of_a_calibrated_and_of_an_overconfident_system():
 def test_calibration_refuses_labels_that_do_not_fit():
     with pytest.raises(ValueError, match="3 rows of probabilities"):
         calibration(np.full((3, 10), 0.1), np.zeros(4, int))
+
+
+def test_the_temperature_that_made_the_logits_hot_is_found_again():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(scale=2.0, size=(20_000, 10))
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (chances.cumsum(1) > generator.random((20_000, 1))).argmax(1)
+    for hot in (0.5, 1.0, 3.0):
+        assert best_temperature(hot * logits, labels) == pytest.approx(hot, rel=0.03)
+        shifted = hot * logits + generator.normal(size=(20_000, 1))  # a softmax cannot see it
+        assert best_temperature(shifted, labels) == pytest.approx(hot, rel=0.03)
+
+
+def test_a_temperature_has_bounds_and_refuses_what_does_not_fit():
+    sure = 5 * np.eye(10)
+    assert 0.1 <= best_temperature(sure, np.arange(10)) < 0.15  # flat there: all is right
+    assert best_temperature(sure, (np.arange(10) + 1) % 10) == pytest.approx(10, rel=1e-3)
+    with pytest.raises(ValueError, match=r"logits \(10, 10\) and labels \(9,\)"):
+        best_temperature(sure, np.arange(9))
+    with pytest.raises(ValueError, match="row 3 of the logits is not finite"):
+        best_temperature(np.where(np.arange(10)[:, None] == 3, np.nan, sure), np.arange(10))
 
 
 def test_a_verdict_names_the_side_of_zero_only_where_there_is_an_interval():

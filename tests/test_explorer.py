@@ -59,8 +59,10 @@ def made_up(path: Path, runs: list[tuple[int, int]]) -> Record:
                 "accuracy": float(right.mean()),
                 "unseen_accuracy": float(right[unseen].mean()),
                 "log_loss": 1.0,
+                "temperature": 1.5,
+                "tempered_log_loss": 0.9,
             }
-            record.add(row, right, np.where(right, 0.2, 2.0))
+            record.add(row, right, np.where(right, 0.2, 2.0), np.where(right, 0.3, 1.5))
     return record
 
 
@@ -120,7 +122,7 @@ def test_unseen_devices_are_scored_on_their_own_clips(record: Record, folder: Pa
     assert found == pytest.approx(np.mean(recalls), abs=1e-4)
 
 
-ALL = {"accuracy", "unseen", "log_loss"}
+ALL = {"accuracy", "unseen", "log_loss", "tempered_log_loss"}
 
 
 def test_one_seed_of_two_teachers_has_an_interval(tmp_path: Path) -> None:
@@ -153,6 +155,21 @@ def test_a_seed_counts_once_it_is_there_with_all_teachers(tmp_path: Path) -> Non
     found = explorer.explored(made_up(tmp_path / "fair.json", [(0, 0), (1, 0), (0, 1)]))
     assert [[run[:2] for run in one["runs"]] for one in found["systems"]] == [[[0, 0], [0, 1]]] * 3
     assert all(set(pair) == ALL for pair in found["pairs"].values())
+
+
+def test_runs_without_a_temperature_have_no_log_loss_after_it(tmp_path: Path) -> None:
+    record = made_up(tmp_path / "fair.json", [(0, 0), (0, 1), (0, 2)])
+    for row in record.rows:  # of rrs none is left, of the others two
+        if row["arm"] == "rrs" or row["seed"] == 0:
+            del row["temperature"], row["tempered_log_loss"]
+    found = explorer.explored(record)
+    place = next(k for k, one in enumerate(found["systems"]) if one["name"].startswith("rrs-"))
+    for k, one in enumerate(found["systems"]):
+        assert set(one["score"]) == (ALL - {"tempered_log_loss"} if k == place else ALL)
+        assert sum(run[-1] is None for run in one["runs"]) == (3 if k == place else 1)
+    for name, pair in found["pairs"].items():
+        without = str(place) in name.split("-")
+        assert set(pair) == (ALL - {"tempered_log_loss"} if without else ALL)
 
 
 def test_without_a_comparison_it_says_what_to_run(tmp_path: Path) -> None:

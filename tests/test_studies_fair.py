@@ -28,7 +28,7 @@ from studies.arms import (
 from studies.candidates import CANDIDATES
 from studies.effort import half_width, noise, seeds_for, smallest
 from studies.fair import GROUPS, PLANNED, confirm, plan
-from studies.record import KEY, NOBODY, Record
+from studies.record import ARRAYS, KEY, NOBODY, Record
 from studies.sitting import Sitting
 from studies.tuning import best
 from tests.data import TINY
@@ -305,7 +305,7 @@ def test_another_rendering_sounds_otherwise(tiny_store):
 def test_the_decision_is_written_beside_the_runs(folder, capsys):
     fair(folder, "--decide", "--epochs", "2")
     decision = json.loads((folder / "fair.json").read_text())["decision"]["control"]
-    assert len(decision["pairs"]) == 2 * len(verdicts.PAIRS)
+    assert len(decision["pairs"]) == len(ARRAYS) * len(verdicts.PAIRS)
     assert "rrs - response_response, 2 epochs" in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from asclib.evaluation.statistics import Interval
 from studies import verdicts
 from studies.arms import DECIDING
-from studies.record import NOBODY, Record, from_bytes, in_bytes
+from studies.record import ARRAYS, NOBODY, Record, from_bytes, in_bytes
 
 # ---- files --------------------------------------------------------------------------------------
 
@@ -48,16 +48,22 @@ def synthetic(path, right, limit=10**6):
                     "teacher": teacher,
                     "seed": seed,
                     "second_rate": None,
+                    "temperature": 2.0,
                 }
-                record.add(row, hits, np.where(hits, 0.2, 2.0))
+                record.add(row, hits, *losses(hits))
     return record
+
+
+def losses(hits):
+    """Log losses as they are, and after a temperature."""
+    return np.where(hits, 0.2, 2.0), np.where(hits, 0.3, 1.5)
 
 
 def test_files_stay_below_their_limit_and_lose_no_run(tmp_path):
     right = {"rrs": np.random.default_rng(0).random((3, 4, 4_000)) < 0.7}
-    record = synthetic(tmp_path / "fair.json", right, limit=20_000)
+    record = synthetic(tmp_path / "fair.json", right, limit=40_000)
     files = sorted((tmp_path / "fair").glob("rrs-*.npz"))
-    assert len(files) == 3 and max(file.stat().st_size for file in files) < 20_000
+    assert len(files) == 3 and max(file.stat().st_size for file in files) < 40_000
     found = Record(record.path).system("rrs", 24, "x")
     for teacher, seed, values in zip(found.teachers, found.seeds, found.values, strict=True):
         np.testing.assert_array_equal(values, right["rrs"][teacher, seed])
@@ -69,7 +75,7 @@ def test_a_run_that_was_cut_off_between_two_files_is_added_again(tmp_path):
     settings = json.loads(record.path.read_text())
     last = settings["runs"].pop()  # its answers are there, its row is not
     record.path.write_text(json.dumps(settings))
-    Record(record.path).add(last, right[0, 2], np.zeros(400))
+    Record(record.path).add(last, right[0, 2], *losses(right[0, 2]))
     found = Record(record.path).system("rrs", 24, "x")
     np.testing.assert_array_equal(found.values, right[0])
 
@@ -81,6 +87,17 @@ def test_a_run_that_is_there_is_not_added_again(tmp_path):
     with pytest.raises(ValueError, match="has the run of arm rrs, .*seed 1.* already"):
         record.add(record.rows[1], right[0, 1], np.zeros(400))
     assert record.path.read_bytes() == before
+
+
+def test_runs_without_a_temperature_have_no_log_loss_after_it(tmp_path):
+    right = np.random.default_rng(0).random((1, 3, 400)) < 0.7
+    record = synthetic(tmp_path / "fair.json", {"rrs": right})
+    del record.rows[1]["temperature"]
+    found = record.system("rrs", 24, "x", "tempered_log_loss")
+    assert found.seeds == (0, 2)
+    expected = np.where(right[0][[0, 2]], 0.3, 1.5)
+    np.testing.assert_allclose(found.values, expected, atol=0.06)  # a byte each
+    assert record.system("rrs", 24, "x", "log_loss").seeds == (0, 1, 2)
 
 
 # ---- decisions ----------------------------------------------------------------------------------
@@ -103,7 +120,11 @@ def test_one_rule_decides(tmp_path):
     pairs = {(row["system"], row["base"], row["measure"]): row for row in found["pairs"]}
     same = pairs["labels_response", "response_response", "accuracy"]
     assert same["verdict"] == "no" and same["difference"] == 0
-    assert pairs["rrs", "labels", "log_loss"]["difference"] < 0
+    moved = {kept: pairs["rrs", "labels", kept]["difference"] for kept in ARRAYS}
+    assert moved["log_loss"] == pytest.approx(-1.8 * moved["accuracy"], rel=0.03)
+    assert moved["tempered_log_loss"] == pytest.approx(-1.2 * moved["accuracy"], rel=0.03)
+    last = verdicts.sentence(pairs["rrs", "labels", "tempered_log_loss"])
+    assert last.startswith("rrs - labels, 24 epochs, tempered: -") and "nats" in last
     against = {row["system"]: row for row in found["control"]}
     assert against["rrs"]["verdict"] == "yes" and against["response_response"]["verdict"] != "yes"
     text = verdicts.sentence(primary)

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from asclib.challenge import UNSEEN_DEVICES
 from asclib.evaluation.statistics import Interval, difference, score
 from asclib.evaluation.systems import Clips, Measure, System
 from asclib.store import PROJECT, write_atomic
 from studies.models import TEACHING
-from studies.record import NOBODY, Record
-from studies.verdicts import shared, whole
+from studies.record import NOBODY, Kept, Record
+from studies.verdicts import MEASURED, shared, whole
 
 PAGE = PROJECT / "_static" / "explore"
 LABELS = {  # arms whose names are not words yet
@@ -38,6 +37,7 @@ LABELS = {  # arms whose names are not words yet
     "fitnets": "FitNets",
     "dist": "DIST",
 }
+OF_RUN = ("seed", "teacher", "accuracy", "unseen_accuracy", "log_loss", "tempered_log_loss")
 Key = tuple[str, int, str]  # of a system: arm, epochs, who teaches
 
 
@@ -45,15 +45,20 @@ def explored(record: Record) -> dict[str, Any]:
     """All systems of a record with their runs and scores, and the difference of each two.
 
     A seed counts once it is there with all teachers of its system: the intervals are of whole
-    grids. Systems with a single run, and pairs that share fewer than two, have no interval.
+    grids. Systems with a single run, and pairs that share fewer than two, have no interval; nor has
+    a log loss after a temperature where the runs have none.
     """
     rows, measured = _systems(record), _measured(record)
     systems = {
         (key, name): _system(record, key, some, measure, mask)
         for key, some in rows.items()
         for name, (measure, mask) in measured.items()
+        if sum(measure in row for row in some) > 1
     }
-    asked = {name: (Clips.of(record.table[mask]), how) for name, (how, mask) in measured.items()}
+    asked = {
+        name: (Clips.of(record.table[mask]), MEASURED[how])
+        for name, (how, mask) in measured.items()
+    }
     taught_by = [who for who in dict.fromkeys(who for *_, who in rows) if who != NOBODY]
     return {
         "corpus": record.settings["corpus"],
@@ -63,13 +68,20 @@ def explored(record: Record) -> dict[str, Any]:
         "renderings": int(record.table["rendering"].nunique()),
         "systems": [
             _shown(key, some, several=len(taught_by) > 1)
-            | {"score": {m: _interval(score(systems[key, m], *asked[m])) for m in asked}}
+            | {
+                "score": {
+                    m: _interval(score(systems[key, m], *asked[m]))
+                    for m in asked
+                    if (key, m) in systems
+                }
+            }
             for key, some in rows.items()
         ],
         "pairs": {
             f"{i}-{j}": {
                 m: found
                 for m in asked
+                if (one, m) in systems and (two, m) in systems
                 if (found := _difference(systems[two, m], systems[one, m], *asked[m]))
             }
             for (i, one), (j, two) in combinations(enumerate(rows), 2)
@@ -77,31 +89,36 @@ def explored(record: Record) -> dict[str, Any]:
     }
 
 
-def _measured(record: Record) -> dict[str, tuple[Measure, np.ndarray]]:
+def _measured(record: Record) -> dict[str, tuple[Kept, np.ndarray]]:
     """What the page can ask: how a clip is scored, and which clips count, (clips,) of bool."""
     unseen = record.table["device"].isin(UNSEEN_DEVICES).to_numpy()
-    found: dict[str, tuple[Measure, np.ndarray]] = {
+    found: dict[str, tuple[Kept, np.ndarray]] = {
         "accuracy": ("accuracy", np.ones_like(unseen)),
         "unseen": ("accuracy", unseen),
         "log_loss": ("log_loss", np.ones_like(unseen)),
+        "tempered_log_loss": ("tempered_log_loss", np.ones_like(unseen)),
     }
     return {name: one for name, one in found.items() if one[1].any()}
 
 
 def _systems(record: Record) -> dict[Key, list[dict[str, Any]]]:
     """The rows of each system, with the tuned second rate and the seeds that are complete."""
-    rows = pd.DataFrame([row for row in record.rows if row["second_rate"] is None])
-    found: dict[Any, Any] = {}
-    key: Any
-    for key, some in rows.groupby(["arm", "epochs", "candidate"], sort=False):
-        kept = some[some["seed"].isin(whole(record.system(*key)))]
+    rows: dict[Key, list[dict[str, Any]]] = {}
+    for row in record.rows:
+        if row["second_rate"] is None:
+            key = (row["arm"], row["epochs"], row["candidate"])
+            rows.setdefault(key, []).append(row)
+    found = {}
+    for key, some in rows.items():
+        seeds = whole(record.system(*key))
+        kept = [row for row in some if row["seed"] in seeds]
         if len(kept) > 1:
-            found[key] = kept.to_dict("records")
+            found[key] = kept
     return found
 
 
 def _system(
-    record: Record, key: Key, rows: list[dict[str, Any]], measure: Measure, mask: np.ndarray
+    record: Record, key: Key, rows: list[dict[str, Any]], measure: Kept, mask: np.ndarray
 ) -> System:
     """The runs of these rows, on the clips that count."""
     return record.system(*key, measure).only({row["seed"] for row in rows}).on(mask)
@@ -115,10 +132,7 @@ def _shown(key: Key, rows: list[dict[str, Any]], several: bool) -> dict[str, Any
     return {
         "name": "-".join(map(str, key)),
         "label": f"{label}, {epochs} epochs{taught}",
-        "runs": [
-            [row[name] for name in ("seed", "teacher", "accuracy", "unseen_accuracy", "log_loss")]
-            for row in rows
-        ],
+        "runs": [[row.get(name) for name in OF_RUN] for row in rows],
     }
 
 

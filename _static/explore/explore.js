@@ -5,6 +5,7 @@ const MEASURES = {
   accuracy: { of: "macro accuracy", column: 2, unit: "points", scale: 100, digits: 1, better: 1 },
   unseen: { of: "macro accuracy on unseen devices", column: 3, unit: "points", scale: 100, digits: 1, better: 1 },
   log_loss: { of: "log loss", column: 4, unit: "nats", scale: 1, digits: 3, better: -1 },
+  tempered_log_loss: { of: "log loss after a temperature", column: 5, unit: "nats", scale: 1, digits: 3, better: -1 },
 };
 const LEFT = 90, RIGHT = 30, ROW = 26; // of the chart, in CSS pixels
 
@@ -68,9 +69,10 @@ function openExplorer(data) {
   /** The runs that both have: seed, teacher, and the two scores. */
   function shared() {
     const { column } = MEASURES[state.measure];
-    const base = new Map(data.systems[state.other].runs.map(run => [`${run[0]} ${run[1]}`, run]));
-    return data.systems[state.one].runs
-      .filter(run => base.has(`${run[0]} ${run[1]}`) && run[column] !== null)
+    const known = system => system.runs.filter(run => typeof run[column] === "number");
+    const base = new Map(known(data.systems[state.other]).map(run => [`${run[0]} ${run[1]}`, run]));
+    return known(data.systems[state.one])
+      .filter(run => base.has(`${run[0]} ${run[1]}`))
       .map(run => ({
         seed: run[0], teacher: run[1], one: run[column], other: base.get(`${run[0]} ${run[1]}`)[column],
       }));

@@ -1,12 +1,15 @@
 """Evaluation: scores with their uncertainty, comparisons and embeddings."""
 
+from asclib.evaluation.calibration import (
+    Calibration,
+    best_temperature,
+    calibration,
+)
 from asclib.evaluation.comparison import Results
 from asclib.evaluation.scores import (
-    Calibration,
     Comparison,
     Evaluation,
     Score,
-    calibration,
     compare,
     device_gap,
     evaluate,
@@ -22,6 +25,7 @@ __all__ = [
     "Evaluation",
     "Results",
     "Score",
+    "best_temperature",
     "calibration",
     "compare",
     "device_gap",

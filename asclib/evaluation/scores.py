@@ -91,14 +91,6 @@ class Comparison:
     log_loss_verdict: Verdict
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """`error` (expected calibration error, 0..1) and the bins it is the weighted mean of."""
-
-    error: float
-    table: pd.DataFrame  # low, high, clips, confidence, accuracy
-
-
 def evaluate(
     probabilities: ArrayLike, clips: pd.DataFrame, *, classes: Sequence[str] = SCENES
 ) -> Evaluation:
@@ -277,36 +269,6 @@ def verdict(low: float | None, high: float | None) -> str:
     return "excludes zero" if low > 0 or high < 0 else "includes zero"
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> Calibration:
-    """Expected calibration error: mean |accuracy − confidence| over equal-width bins of confidence.
-
-    Guo et al. 2017 (arXiv 1706.04599), eq. 3; confidence = the largest probability, bins closed
-    on the right.
-
-    Args: probabilities (clips, classes); labels (clips,) integers.
-    Returns: the error, and a table with a row per bin; empty bins have NaN means.
-    Raises: ValueError naming the first row at fault.
-    """
-    probabilities = _checked_rows(probabilities)
-    labels = np.asarray(labels)
-    if labels.shape != (len(probabilities),):
-        raise ValueError(f"{len(probabilities)} rows of probabilities but labels {labels.shape}")
-    if bins < 1:
-        raise ValueError(f"bins = {bins}: at least one is needed")
-    confidence = probabilities.max(1)
-    hit = probabilities.argmax(1) == labels
-    edges = np.linspace(0, 1, bins + 1)
-    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    count = np.bincount(index, minlength=bins)
-    with np.errstate(invalid="ignore"):  # 0 / 0 in empty bins is the NaN we want
-        mean_confidence = np.bincount(index, confidence, bins) / count
-        accuracy = np.bincount(index, hit, bins) / count
-    gap = np.where(count > 0, np.abs(accuracy - mean_confidence), 0)
-    columns = {"low": edges[:-1], "high": edges[1:], "clips": count}
-    columns |= {"confidence": mean_confidence, "accuracy": accuracy}
-    return Calibration(float((gap * count).sum() / count.sum()), pd.DataFrame(columns))
-
-
 def _system(name: str, values: np.ndarray) -> System:
     return System(name, values, tuple(range(len(values))))
 
@@ -344,11 +306,14 @@ def _checked(probabilities: ArrayLike, clips: pd.DataFrame, classes: Sequence[st
             "classes than the challenge's with classes="
         )
     runs = np.asarray(probabilities, np.float64).reshape(-1, *wanted)
-    return np.stack([_checked_rows(one) for one in runs])
+    return np.stack([distributions(one) for one in runs])
 
 
-def _checked_rows(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities as float64; ValueError names the first row that is no distribution."""
+def distributions(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities (clips, classes) as float64.
+
+    Raises: ValueError naming the first row that is no distribution.
+    """
     probabilities = np.asarray(probabilities, np.float64)
     if probabilities.ndim != 2 or probabilities.size == 0:
         raise ValueError(f"no probabilities: shape {probabilities.shape}, need (clips, classes)")
