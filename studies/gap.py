@@ -2,6 +2,7 @@
 
     python -m studies gap --plan
     python -m studies gap --seeds 0 1 2 3 4
+    python -m studies gap --only none mixstyle --epochs 12 --seeds 0 1 2 3 4      and 48
     python -m studies gap --recommend            choose by validation, and train what was chosen
     python -m studies gap --decide               the differences, into the json
 
@@ -22,8 +23,11 @@ teacher     the responses of the best teacher there is, beside the labels; it he
 bandwidth   up to 8 kHz instead of 4: 140 bands by 8 frames of sound at 16 kHz, the same MACs
 
 Beside them stand what takes more time, of the base: `longer`, twice the epochs, and `soup`, the
-mean of the weights of four short continuations from other orders of clips; and `published`, RRS as
-it was published, no augmentation, taught by the same teacher.
+mean of the weights of four short continuations from other orders of clips; `published`, RRS as it
+was published, no augmentation, taught by the same teacher; and the augmentation of its authors,
+`six_fold`, with `repeats` as its control: as many copies of the same clips, and not one changed.
+What multiplies the pictures has as many times fewer epochs: equal steps, as near as whole epochs
+allow. Does a gain grow or shrink with the length? `--epochs 12` and `48` of `none` and `mixstyle`.
 
 The recommended recipe is chosen on validation clips: of `all` and each `all_but_` the one with the
 best mean of accuracies as heard and through invented devices, over seeds; then trained twice as
@@ -54,9 +58,11 @@ from asclib.augmentation import (
     FreqMixStyle,
     FrequencyMask,
     Mixup,
+    SixFold,
     TimeRoll,
     impulse_response,
 )
+from asclib.augmentation.clip import REFERENCE_DEVICE, VERSIONS, View, augmented_size
 from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus.embedded import Device
 from asclib.distillation import TECHNIQUES, Answers
@@ -95,6 +101,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     **{f"all_but_{one}": tuple(name for name in FACTORS if name != one) for one in FACTORS},
 }
 LONGER = ("longer", "soup")  # of the base, with more time
+MULTIPLIED = ("six_fold", "repeats")  # the authors' augmentation, and its control
 PRIMARY = ("recommended", "published")
 
 
@@ -109,13 +116,26 @@ def drawn_device(x: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarr
     return fftconvolve(x, impulse_response(device, rate))[: len(x)].astype(x.dtype)
 
 
+def repeated(x: np.ndarray, clip: Any, log_mel: LogMel) -> np.ndarray:
+    """A clip as often as `SixFold` shows it, each time as it is; for `Data.views`."""
+    picture = log_mel(x[None]).cpu().numpy()
+    return picture if clip.device == REFERENCE_DEVICE else np.repeat(picture, len(VERSIONS), axis=0)
+
+
+VIEWS: dict[str, View] = {
+    "responses": Copies(drawn_device),
+    "six_fold": SixFold(),
+    "repeats": repeated,
+}
+
+
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "gap", _gap, profile="study", seeds=5)
     add = parser.add_argument
     add("--plan", action="store_true", help="print power and cost, and train nothing")
     add("--recommend", action="store_true", help="choose on validation clips, and train the choice")
     add("--decide", action="store_true", help="write the differences of what is there")
-    arms = [*ARMS, *LONGER, "published"]
+    arms = [*ARMS, *LONGER, *MULTIPLIED, "published"]
     add("--only", nargs="+", choices=arms, default=arms, metavar="ARM", help=", ".join(arms))
     add("--epochs", type=int, default=EPOCHS, help=f"of an arm; default: {EPOCHS}")
     add_options(parser)
@@ -129,7 +149,10 @@ def _gap(options: argparse.Namespace) -> None:
         print("\n".join(plan(sitting, options.only, options.epochs, options.seeds, speed)))
     elif options.decide:
         record = Record(options.output)
-        record.settings["differences"] = decide(record, options.epochs, sitting.candidate)
+        lengths = record.lengths(["none"], sitting.candidate)
+        record.settings["differences"] = [
+            row for length in lengths for row in decide(record, length, sitting.candidate)
+        ]
         record.write()
         print("\n".join(sentence(row) for row in record.settings["differences"]))
     else:
@@ -169,16 +192,27 @@ def run_of(
     data = shown(experiment.data, factors)
     if "bandwidth" in factors:
         data = replace(data, front_end=WIDE)
-    pictures = 1 if data.views is None else 2
     batch = tuple(transform for name, transform in BATCH.items() if name in factors)
-    student = replace(experiment.profile.student, epochs=max(1, epochs // pictures), batch=batch)
+    length = max(1, round(epochs / pictures(experiment, factors)))
+    student = replace(experiment.profile.student, epochs=length, batch=batch)
     lesson = Lesson(TECHNIQUES["response"], said) if said is not None else None
     return Run(TMSIC, data, student, seed, lesson)
 
 
 def shown(data: Data, factors: Sequence[str]) -> Data:
     """The clips in the pictures that the factors ask for, through the front end of the teacher."""
-    return replace(data, views=Copies(drawn_device)) if "responses" in factors else data
+    views = [VIEWS[name] for name in factors if name in VIEWS]
+    return replace(data, views=views[0]) if views else data
+
+
+def pictures(experiment: Experiment, factors: Sequence[str]) -> float:
+    """How many of them a clip to fit has, on average."""
+    if "responses" in factors:
+        return 2.0
+    if not set(factors) & set(MULTIPLIED):
+        return 1.0
+    clips = experiment.table("fit")
+    return augmented_size(clips) / len(clips)
 
 
 def souped(run: Run) -> Together:
@@ -194,10 +228,17 @@ def souped(run: Run) -> Together:
     return Together(Souped(members))
 
 
+def factors_of(name: str, chosen: Sequence[str]) -> Sequence[str]:
+    """What an arm adds to the base. Args: chosen, what `--recommend` has found."""
+    if name == "recommended":
+        return chosen
+    return (name,) if name in MULTIPLIED else ARMS.get(name, ())
+
+
 def made_of(
     sitting: Sitting, name: str, seed: int, epochs: int, factors: Sequence[str]
 ) -> Run | Together:
-    """The network of an arm. Args: factors, of what is recommended; those of ARMS otherwise."""
+    """The network of an arm. Args: factors, as `factors_of` has them."""
     if name == "published":
         experiment = Experiment(sitting.profile, sitting.data_root, seed)
         length = replace(experiment.profile.stage, epochs=epochs // 2)
@@ -228,7 +269,7 @@ def compare(
     for seed in seeds:
         asked = {}
         for name in names:
-            factors = chosen if name == "recommended" else ARMS.get(name, ())
+            factors = factors_of(name, chosen)
             made = made_of(sitting, name, seed, epochs, factors)
             taught = name == "published" or "teacher" in factors
             key = key_of(name, sitting.candidate if taught else NOBODY, TEACHER, seed, epochs)
@@ -296,7 +337,8 @@ def decide(record: Record, epochs: int, candidate: str) -> list[dict[str, Any]]:
     The primary one comes first; then each factor alone against none, and all against all but it.
     """
     pairs = [PRIMARY, *(("recommended", other) for other in ("none", "all"))]
-    pairs += [(name, "none") for name in (*FACTORS, "all", *LONGER)]
+    pairs += [(name, "none") for name in (*FACTORS, "all", *LONGER, *MULTIPLIED)]
+    pairs += [MULTIPLIED]
     pairs += [("all", f"all_but_{name}") for name in FACTORS]
     there = record.arms(epochs, candidate)
     unseen = record.table["device"].isin(UNSEEN_DEVICES).to_numpy()

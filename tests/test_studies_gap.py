@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from asclib.challenge import SAMPLE_RATE
-from asclib.evaluation import score
+from asclib.evaluation import best_temperature, score
 from asclib.evaluation.statistics import difference
 from asclib.evaluation.systems import Clips, System
 from asclib.runs import Experiment
@@ -21,7 +21,9 @@ from studies.sitting import Sitting
 from studies.verdicts import sentence
 from tests.data import TINY
 
-FEW = ("none", "roll", "responses", "bandwidth", "published", "soup")
+FEW = ("none", "roll", "responses", "bandwidth", "published", "soup", *gap.MULTIPLIED)
+
+TWO = [(name,) for name in gap.MULTIPLIED]
 
 
 def study(where, *options):
@@ -71,6 +73,17 @@ def test_twice_the_pictures_are_seen_half_as_often(tiny_store):
     assert pictures[0] == pictures[1]
 
 
+def test_repeats_are_what_six_fold_is_without_a_change(tiny_store):
+    base, more, control = (gap.run_of(sitting(), f, 0, 24, None) for f in ((), *TWO))
+    few, many, same = (run.data.clips("fit") for run in (base, more, control))
+    assert len(many.x) == len(same.x) > len(few.x)
+    torch.testing.assert_close(many.labels, same.labels)
+    assert set(map(bytes, same.x.numpy())) == set(map(bytes, few.x.numpy()))
+    assert not set(map(bytes, many.x.numpy())) <= set(map(bytes, few.x.numpy()))
+    shown = [run.plan.epochs * len(run.data.clips("fit").x) for run in (base, more, control)]
+    assert shown[1] == shown[2] == pytest.approx(shown[0], abs=len(many.x) / 2)
+
+
 def test_a_drawn_device_colours_sound_and_keeps_its_length():
     hiss = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
     heard = [gap.drawn_device(hiss, SAMPLE_RATE, np.random.default_rng(k)) for k in (1, 1, 2)]
@@ -100,14 +113,6 @@ def test_a_soup_is_the_mean_of_weights_that_go_on_from_one_run(tiny_store):
     assert made.seconds() == pytest.approx(run.seconds() + sum(own))  # the first part once
 
 
-def test_the_best_temperature_undoes_one_that_was_put_in():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(20_000, 10, generator=generator)
-    labels = torch.distributions.Categorical(logits=logits).sample()  # calibrated by design
-    assert gap.best_temperature(logits, labels) == pytest.approx(1, abs=0.05)
-    assert gap.best_temperature(3 * logits, labels) == pytest.approx(3, abs=0.15)
-
-
 # ---- rows ----------------------------------------------------------------------------------------
 
 
@@ -126,7 +131,7 @@ def test_a_row_has_the_validation_scores_of_its_network(folder):
     clips = run.data.clips("validation")
     logits = predict(run.net(), clips.x)
     assert row["validation"] == pytest.approx(macro_accuracy(logits, clips.labels), abs=1e-4)
-    assert row["temperature"] == pytest.approx(gap.best_temperature(logits, clips.labels), abs=1e-3)
+    assert row["temperature"] == pytest.approx(best_temperature(logits, clips.labels), abs=1e-3)
     said = torch.from_numpy(renderings.said_of_tests(run, {"own": run.data})).float()
     table = Experiment(TINY).table("test")
     for name, divided in (("log_loss", 1.0), ("tempered_log_loss", row["temperature"])):
@@ -149,9 +154,9 @@ def test_a_teacher_and_what_is_recommended_are_rows_as_well(folder):
 def test_the_differences_are_of_unseen_devices_and_of_all(folder):
     record = Record(folder / "gap.json")
     found = gap.decide(record, 2, "control")
-    assert {(row["system"], row["base"]) for row in found} == {
-        (name, "none") for name in ("roll", "responses", "bandwidth", "soup")
-    }
+    alone = {"roll", "responses", "bandwidth", "soup", *gap.MULTIPLIED}
+    pairs = {(name, "none") for name in alone} | {gap.MULTIPLIED}
+    assert {(row["system"], row["base"]) for row in found} == pairs
     unseen = record.table["device"].isin(["s4", "s5", "s6"]).to_numpy()
     one, base = (record.system(name, 2, "control") for name in ("roll", "none"))
     parts = [System(s.name, s.values[:, unseen], s.seeds, s.teachers) for s in (one, base)]
