@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from asclib import complexity
+from asclib.challenge import LIMITS
 from asclib.distillation import TECHNIQUES, Answers, distill
 from asclib.features import LogMel
 from asclib.networks import INPUT_SHAPE, TMSIC, ResNet18, look
@@ -70,6 +71,7 @@ def test_counts_are_those_of_the_docstring():
     count, tmsic = complexity(ResNet18()), complexity(TMSIC())
     assert f"{count.parameters / tmsic.parameters:.1f} times the parameters" in ResNet18.__doc__
     assert f"{100 - 100 * count.macs / tmsic.macs:.0f} % fewer MACs" in ResNet18.__doc__
+    assert not any(count.within(limits, bits=8) for limits in LIMITS.values())
 
 
 def test_it_is_the_paper_s_network_but_for_the_stem():
