@@ -6,12 +6,14 @@ All arms of a budget show its labelled clips equally often; what comes before th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import nn
+
 from asclib.distillation import TECHNIQUES
-from asclib.networks import TMSIC
+from asclib.networks import TMSIC, ResNet18
 from asclib.pretraining import METHODS, SelfSupervised
 from asclib.runs import Experiment, Lesson, Run
 from asclib.runs.run import VERSION
@@ -23,10 +25,18 @@ GROUPS = {
     "curves": ("supervised", "pretrained", "distilled", "both"),
     "controls": ("longer", "own"),
     "losses": tuple(METHODS),
+    "authors": ("resnet", "resnet_pretrained", "by_resnet", "by_resnet_pretrained"),
 }
 ARMS = tuple(arm for group in GROUPS.values() for arm in group)
-PRETRAINED = {"pretrained", "both", "own", *METHODS}
-TAUGHT = {"distilled", "both"}
+PRETRAINED = {"pretrained", "both", "own", "resnet_pretrained", *METHODS}
+RESNETS = {"resnet", "resnet_pretrained"}  # all others are TMSIC
+MEAN = "mean"
+TAUGHT = {  # by whom: the mean of MEMBERS students, or the run of another arm
+    "distilled": MEAN,
+    "both": MEAN,
+    "by_resnet": "resnet",
+    "by_resnet_pretrained": "resnet_pretrained",
+}
 BATCH = 128  # clips of a step of pre-training, each in two views
 STRIDE = 1_000  # from a student's seed to those of its teacher's members
 
@@ -56,8 +66,14 @@ class Design:
         return f"{self.arm}-{self.budget}"
 
     @property
-    def is_taught(self) -> bool:
-        return self.arm in TAUGHT
+    def taught_by(self) -> str | None:
+        """Who teaches: see TAUGHT; None for nobody."""
+        return TAUGHT.get(self.arm)
+
+    @property
+    def network(self) -> Callable[[], nn.Module]:
+        """What is trained."""
+        return ResNet18 if self.arm in RESNETS else TMSIC
 
     @property
     def loss(self) -> str | None:
@@ -69,9 +85,9 @@ class Design:
     def run(self, experiment: Experiment) -> Run:
         """The run of this design under an experiment's profile, corpus and seed."""
         own = replace(experiment, subset=self.budget)
-        lesson = Lesson(TECHNIQUES["response"], self.teacher(own)) if self.is_taught else None
+        lesson = Lesson(TECHNIQUES["response"], self.teacher(own)) if self.taught_by else None
         start = self.body(own) if self.arm in PRETRAINED else None
-        return Run(TMSIC, own.data, self.plan(own), own.seed, lesson, start)
+        return Run(self.network, own.data, self.plan(own), own.seed, lesson, start)
 
     def plan(self, experiment: Experiment) -> Training:
         """How labelled clips are learnt from. The last epoch is kept: a small budget has no
@@ -86,24 +102,34 @@ class Design:
         """What is learnt without labels: of all clips to fit, or of the budget's own alone."""
         plan = replace(experiment.profile.student, epochs=self.pretraining, batch_size=BATCH)
         run = experiment.pretrained(self.loss or self.method, plan)
+        run = replace(run, network=self.network)
         if self.arm != "own":
             return run
         epochs = math.ceil(self.pretraining * 100 / self.budget)  # as many clips in all
         few = replace(run.data, subset=self.budget)
         return replace(run, data=few, plan=replace(plan, epochs=epochs))
 
-    def teacher(self, experiment: Experiment) -> Together:
-        """The mean of MEMBERS students of the same labels and nothing else, this seed's own."""
+    def teacher(self, experiment: Experiment) -> Run | Together:
+        """The mean of MEMBERS students of the same labels and nothing else, this seed's own; or
+        the run of the arm that teaches, which has the same labels and this seed."""
+        by = TAUGHT[self.arm]
+        if by != MEAN:
+            return replace(self, arm=by).run(experiment)
         alone = replace(self, arm="supervised").run(experiment)
         first = STRIDE * (experiment.seed + 1)
         return Together(Averaged(tuple(replace(alone, seed=first + k) for k in range(MEMBERS))))
 
     def settings(self) -> dict[str, Any]:
-        """What a row says of how it was made, in plain json values; trainings have a version."""
+        """What a row says of how it was made, in plain json values; trainings have a version.
+
+        What was learnt without labels is its own body's, or that of the ResNet that teaches it.
+        """
+        by = TAUGHT.get(self.arm, MEAN)
+        one = self if by == MEAN else replace(self, arm=by)
         return {
             "budget": self.budget,
-            "method": self.loss,
-            "pretraining": self.pretraining if self.arm in PRETRAINED | {"longer"} else None,
+            "method": one.loss,
+            "pretraining": self.pretraining if one.arm in PRETRAINED | {"longer"} else None,
             "training_version": VERSION,
         }
 
@@ -136,9 +162,12 @@ def passes(run: Run, clips: int) -> float:
     return views * run.plan.epochs * clips * (run.data.subset or 100) / 100
 
 
-def core_hours(runs: Iterable[Run], clips: int, speed: float) -> float:
-    """Of these runs alone. Args: speed, clips a second; scoring comes on top."""
-    return sum(passes(run, clips) for run in runs) / speed / 3600
+Speeds = Mapping[Any, float]  # clips a second in training, by network
+
+
+def core_hours(runs: Iterable[Run], clips: int, speeds: Speeds) -> float:
+    """Of these runs alone, each at the speed of its network; scoring comes on top."""
+    return sum(passes(run, clips) / speeds[run.network] for run in runs) / 3600
 
 
 def designs(

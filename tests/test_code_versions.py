@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[int, tuple[Any, ...]]] = {
             networks.Baseline2022,
             networks.CPMobile,
             networks.CNNGRU,
+            networks.ResNet18,
             teacher.OneVsAllTeacher,
             teacher.one_vs_all,
             experiment.Fused,

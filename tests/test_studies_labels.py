@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,24 @@ import pytest
 from asclib.augmentation import FreqMixStyle
 from asclib.distillation import TECHNIQUES
 from asclib.evaluation import score
+from asclib.networks import TMSIC, ResNet18
 from asclib.pretraining import METHODS
 from asclib.runs import Experiment
 from asclib.training import predict, probabilities
+from studies import effort
 from studies.__main__ import main
-from studies.label_arms import ARMS, BUDGETS, GROUPS, Design, epochs_of, passes, whole
-from studies.labels import PAIRS, chosen, decide, plan
+from studies.label_arms import (
+    ARMS,
+    BUDGETS,
+    GROUPS,
+    RESNETS,
+    Design,
+    core_hours,
+    epochs_of,
+    passes,
+    whole,
+)
+from studies.labels import PAIRS, chosen, decide, plan, speeds_of
 from studies.ready import MEMBERS
 from studies.record import NOBODY, Record
 from studies.sitting import Sitting
@@ -24,10 +37,11 @@ from tests.data import TINY
 
 FEW = 50  # per cent: the tiny corpus has nobody to validate on with less
 ASKED = ("supervised", "pretrained", "distilled", "both")
+AUTHORS = GROUPS["authors"]
 
 
 def labels(where, *options):
-    shared = ("--recipe", "none", "--clips-per-second", "500", "--renderings")
+    shared = ("--recipe", "none", "--clips-per-second", "500", "250", "--renderings")
     made = ("--epochs", "1", "--pretraining", "1", "--output", str(where / "labels.json"))
     main(["labels", *made, *options, *shared], TINY)
 
@@ -111,6 +125,31 @@ def test_each_loss_is_an_arm():
     assert a_run("vicreg") == a_run("pretrained") != a_run("simclr")
 
 
+def test_the_authors_network_differs_from_the_student_in_nothing_but_itself():
+    for budget in (5, 100):
+        for arm, same in (("resnet", "supervised"), ("resnet_pretrained", "pretrained")):
+            run, tmsic = a_run(arm, budget, seed=1), a_run(same, budget, seed=1)
+            assert run.network is ResNet18 and run != tmsic
+            if run.start is not None:
+                assert run.start == replace(tmsic.start, network=ResNet18)
+                run = replace(run, start=tmsic.start)
+            assert replace(run, network=TMSIC) == tmsic
+    assert a_run("resnet").start is None and a_run("resnet_pretrained").start is not None
+    assert {arm for arm in ARMS if a_run(arm).network is ResNet18} == RESNETS
+
+
+@pytest.mark.parametrize("teacher", ["resnet", "resnet_pretrained"])
+def test_a_resnet_that_teaches_is_the_run_that_is_scored(teacher):
+    taught = a_run(f"by_{teacher}", 25, seed=3)
+    assert taught.lesson.teacher == a_run(teacher, 25, seed=3)
+    assert taught.lesson.stages == TECHNIQUES["response"]
+    assert replace(taught, lesson=None) == a_run("supervised", 25, seed=3)
+    settings = {
+        arm: Design(arm, 25, "vicreg", 24, 48).settings() for arm in (teacher, f"by_{teacher}")
+    }
+    assert settings[teacher] == settings[f"by_{teacher}"]  # of another loss it is another student
+
+
 # ---- rows ----------------------------------------------------------------------------------------
 
 
@@ -138,6 +177,39 @@ def test_a_row_has_the_scores_of_its_network(folder):
         assert row["accuracy"] == pytest.approx(found.accuracy, abs=1e-5)
         last = run.history().iloc[-1]
         assert row["validation_loss"] == pytest.approx(last["validation_loss"], abs=1e-5)
+
+
+def test_the_authors_route_is_run_and_decided_when_it_is_named(folder, tmp_path, capsys):
+    """In a file of its own; the store has the runs that it shares with the curves."""
+    labels(
+        tmp_path,
+        *("--method", "vicreg", "--budgets", str(FEW), "--seeds", "0"),
+        *("--arms", "authors", "supervised"),
+    )
+    assert "5 trainings, about" in capsys.readouterr().out
+    record = Record(tmp_path / "labels.json")
+    rows = {row["arm"].rpartition("-")[0]: row for row in record.rows}
+    assert [*rows] == [*AUTHORS, "supervised"]
+    for arm in AUTHORS:
+        taught_by = arm.removeprefix("by_")
+        assert rows[arm]["candidate"] == (NOBODY if taught_by == arm else taught_by)
+        assert rows[arm]["method"] == ("vicreg" if "pretrained" in arm else None)
+        assert len(rows[arm]["epochs_of_phases"]) == 1 + (arm == "resnet_pretrained")
+        net = Design(arm, FEW, "vicreg", 1, 1).run(Experiment(TINY)).net()
+        assert type(net) is (ResNet18 if arm in RESNETS else TMSIC)
+        clips = Experiment(TINY).clips("test")
+        logits = predict(net, clips.x).half().float()
+        found = score(probabilities(logits), Experiment(TINY).table("test")).overall
+        assert rows[arm]["accuracy"] == pytest.approx(found.accuracy, abs=1e-5)
+    found = decide(record, 1)
+    pairs = [pair for pair in PAIRS if {*pair} <= {*rows}]
+    assert len(pairs) == 5
+    names = [(f"{one}-{FEW}", f"{other}-{FEW}") for one, other in pairs]
+    assert [(row["system"], row["base"]) for row in found["pairs"][::2]] == names
+    for row in found["pairs"][::2]:
+        one, other = (rows[row[name].rpartition("-")[0]]["accuracy"] for name in ("system", "base"))
+        assert row["difference"] == pytest.approx(one - other, abs=2e-5)
+    assert [row["arm"] for row in found["curves"]] == [*rows]
 
 
 def test_what_is_there_stays_and_other_settings_are_refused(folder):
@@ -217,9 +289,32 @@ def test_the_loss_is_tried_with_one_design(tmp_path):
 
 
 def test_power_and_cost_come_first(tiny_store, capsys):
-    lines = plan(Sitting(TINY, None, (), "mean"), range(2), (24, 48), 500)
+    speeds = {TMSIC: 500, ResNet18: 250}
+    lines = plan(Sitting(TINY, None, (), "mean"), range(2), (24, 48), speeds)
     cost = {name: next(line for line in lines if f"  {name}:" in line) for name in GROUPS}
     # of two seeds: students and MEMBERS teachers at each budget, three more arms; one body a seed
     assert f": {2 * (5 * (4 + MEMBERS) + 1)} trainings" in cost["curves"]
     assert ": 6 trainings" in cost["controls"]
-    assert "in all, at 500 clips a second" in lines[-1]
+    assert f": {2 * (5 * 4 + 1)} trainings" in cost["authors"]  # four arms, one body
+    assert "in all, at 500 (TMSIC) and 250 (ResNet18) clips a second" in lines[-1]
+
+
+def test_a_network_is_counted_at_its_own_speed():
+    speeds = {TMSIC: 500, ResNet18: 100}
+    for arm, same in (("resnet", "supervised"), ("resnet_pretrained", "pretrained")):
+        resnet, tmsic = whole([a_run(arm)]), whole([a_run(same)])
+        hours = core_hours(tmsic, 6_000, speeds)
+        assert hours == pytest.approx(sum(passes(run, 6_000) for run in tmsic) / 500 / 3600)
+        assert core_hours(resnet, 6_000, speeds) == pytest.approx(5 * hours)
+        taught = whole([a_run(f"by_{arm}")])  # its teacher, and a student of labels for as long
+        student = core_hours(whole([a_run("supervised")]), 6_000, speeds)
+        assert core_hours(taught, 6_000, speeds) == pytest.approx(5 * hours + student)
+
+
+def test_a_speed_that_is_not_given_is_timed_where_it_is_needed(monkeypatch):
+    timed = []
+    monkeypatch.setattr(effort, "clips_per_second", lambda network: timed.append(network) or 7.0)
+    assert speeds_of(["supervised"], []) == {TMSIC: 7.0}
+    assert speeds_of(["both", "by_resnet"], [500.0]) == {TMSIC: 500.0, ResNet18: 7.0}
+    assert speeds_of(["resnet"], [500.0, 250.0]) == {TMSIC: 500.0, ResNet18: 250.0}
+    assert timed == [TMSIC, ResNet18]

@@ -1,10 +1,11 @@
-"""The networks: the student, the teacher, peers, and what can be seen of them on the way."""
+"""The networks: the student, its teachers and peers, and what can be seen of them on the way."""
 
 from asclib.networks.outputs import (
     OUTPUTS,
     look,
     look_at,
 )
+from asclib.networks.resnet import ResNet18
 from asclib.networks.rivals import (
     CNNGRU,
     Baseline2022,
@@ -35,6 +36,7 @@ __all__ = [
     "CPMobile",
     "Conv2d",
     "OneVsAllTeacher",
+    "ResNet18",
     "count_parameters",
     "look",
     "look_at",

@@ -66,7 +66,7 @@ class Baseline2022(nn.Module):
 # ---- CP-Mobile -----------------------------------------------------------------------------------
 
 
-def _normalised(
+def normalised(
     inputs: int,
     outputs: int,
     kernel: tuple[int, int],
@@ -89,9 +89,9 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, inputs: int, inside: int, outputs: int, stride: tuple[int, int] = (1, 1)):
         super().__init__()
-        self.widen = _normalised(inputs, inside, (1, 1))
-        self.filter = _normalised(inside, inside, (3, 3), stride, groups=inside)
-        self.narrow = _normalised(inside, outputs, (1, 1))
+        self.widen = normalised(inputs, inside, (1, 1))
+        self.filter = normalised(inside, inside, (3, 3), stride, groups=inside)
+        self.narrow = normalised(inside, outputs, (1, 1))
         self.adds, self.stride = inputs == outputs, stride
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,8 +120,8 @@ class CPMobile(nn.Module):
 
     def __init__(self, n_classes: int = 10):
         super().__init__()
-        self.stem1 = _normalised(1, 8, (3, 3), (2, 2))
-        self.stem2 = _normalised(8, 32, (3, 3), (2, 2))
+        self.stem1 = normalised(1, 8, (3, 3), (2, 2))
+        self.stem2 = normalised(8, 32, (3, 3), (2, 2))
         self.blocks = nn.Sequential(
             InvertedResidual(32, 64, 32),
             InvertedResidual(32, 64, 32),
@@ -130,7 +130,7 @@ class CPMobile(nn.Module):
             InvertedResidual(56, 120, 56),
             InvertedResidual(56, 120, 104),
         )
-        self.head = _normalised(104, n_classes, (1, 1))
+        self.head = normalised(104, n_classes, (1, 1))
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out")
@@ -161,9 +161,9 @@ class Branch(nn.Module):
 
     def __init__(self, inputs: int, channels: int):
         super().__init__()
-        self.mix = _normalised(inputs, channels, (1, 1))
-        self.along_mel = _normalised(channels, 2 * channels, (5, 1), groups=channels)
-        self.along_time = _normalised(
+        self.mix = normalised(inputs, channels, (1, 1))
+        self.along_mel = normalised(channels, 2 * channels, (5, 1), groups=channels)
+        self.along_time = normalised(
             2 * channels, 2 * channels, (1, 5), (2, 2), groups=2 * channels
         )
         self.weigh = SqueezeExcitation(2 * channels)
@@ -196,14 +196,14 @@ class CNNGRU(nn.Module):
 
     def __init__(self, n_classes: int = 10):
         super().__init__()
-        self.stem = nn.Sequential(_normalised(1, 7, (3, 3)), _normalised(7, 12, (1, 1)))
-        self.along_mel = _normalised(12, 24, (3, 1), groups=12)
-        self.along_time = _normalised(24, 24, (1, 3), groups=12)
+        self.stem = nn.Sequential(normalised(1, 7, (3, 3)), normalised(7, 12, (1, 1)))
+        self.along_mel = normalised(12, 24, (3, 1), groups=12)
+        self.along_time = normalised(24, 24, (1, 3), groups=12)
         self.weigh = SqueezeExcitation(24)
         self.loud, self.even = Branch(24, 36), Branch(24, 36)
-        self.mix = _normalised(72, 72, (1, 1))
-        self.fold = _normalised(72, 144, (5, 1), (2, 1), groups=72)
-        self.channels = _normalised(144, 28, (5, 1))
+        self.mix = normalised(72, 72, (1, 1))
+        self.fold = normalised(72, 144, (5, 1), (2, 1), groups=72)
+        self.channels = normalised(144, 28, (5, 1))
         self.gru = nn.GRU(16, 64, batch_first=True)
         self.head = nn.Linear(28, n_classes)
         self.shares = nn.Parameter(torch.full((4,), 0.5))
