@@ -38,6 +38,7 @@ ALSO = (  # what one phase is worth, tuned by itself; and what a fresh start in 
     ("response", "response_response"),
     ("rrs", "response"),
     ("response_alone", "response_response"),
+    ("response", "response_alone"),
 )
 
 

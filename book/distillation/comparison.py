@@ -58,7 +58,8 @@ pairs = pd.DataFrame(decided["pairs"])
 primary, length = decided["primary"], 24
 ARMS = {"labels": "labels", "response": "response",
         "labels_response": "labels → response",
-        "response_response": "response → response", "rrs": "RRS"}
+        "response_response": "response → response",
+        "response_alone": "response, unbroken", "rrs": "RRS"}
 runs = pd.DataFrame(study["runs"]).query("epochs == @length")
 ARMS = {arm: ARMS[arm] for arm in ARMS if arm in set(runs["arm"])}
 by_teachers = runs.groupby(["arm", "seed"])["teacher"].transform("nunique")
@@ -69,10 +70,10 @@ pairs = pairs[pairs["system"].isin(ARMS) & pairs["base"].isin(ARMS)]
 # ## One training says little
 #
 # Two students, trained for as long, by the same teacher. One had responses to learn from, and then responses again. The
-# other had relations first, and then responses: RRS. Which scores higher? Here is every training of five such lessons, each
+# other had relations first, and then responses: RRS. Which scores higher? Here is every training of six such lessons, each
 # a dot, each heard at the same 550 places.
 
-# %% mystnb={"figure": {"name": "fig-comparison-runs", "caption": "Every training of five lessons: a dot is one student, a bar the mean of its lesson. The four columns of dots are the four teachers; where nobody teaches they are seeds of their own. Embedded corpus, study size, five renderings."}, "image": {"alt": "Five groups of dots side by side that overlap, each with a short horizontal bar at its mean."}}
+# %% mystnb={"figure": {"name": "fig-comparison-runs", "caption": "Every training of six lessons: a dot is one student, a bar the mean of its lesson. The four columns of dots are the four teachers; where nobody teaches they are seeds of their own. Embedded corpus, study size, five renderings."}, "image": {"alt": "Six groups of dots side by side that overlap, each with a short horizontal bar at its mean."}}
 figure, ax = plt.subplots(figsize=(6.5, 3.6))
 for place, arm in enumerate(ARMS):
     own = runs[runs["arm"] == arm]
@@ -93,7 +94,8 @@ each = np.concatenate([  # of one teacher's students, each with each
     (rrs.xs(one, level="teacher").to_numpy()[:, None]
      - twice.xs(one, level="teacher").to_numpy()).ravel()
     for one in sorted(set(runs["teacher"]))])
-there = min(len(scores[arm]) for arm in scores if arm != "response")
+there = min(len(scores[arm]) for arm in scores
+            if arm not in ("response", "response_alone"))
 glue("runs_each", there)
 glue("rrs_ahead", float(100 * (each > 0).mean()))
 glue("rrs_most", float(each.max()))
@@ -115,7 +117,8 @@ print(f"{each.size} pairs of an RRS student and one of response twice:",
 #
 # *Four lessons decide.* Labels alone. Response, then response again, with a fresh start of the learning rate in between:
 # the control for what RRS does in two phases. Labels, then response: the control for what comes first. And RRS. Of the other
-# lessons of equal length one has been run so far, response in a single phase. All have {glue:text}`epochs` epochs in all.
+# lessons of equal length two have been run so far: response in a single phase, tuned by itself; and response *unbroken*, the
+# second phase of response twice for all epochs, with its settings. All have {glue:text}`epochs` epochs in all.
 #
 # *One primary difference*: RRS minus response twice, in macro accuracy, after 48 epochs. All else explores. It is told here
 # after {glue:text}`primary_epochs` epochs.
@@ -244,17 +247,21 @@ named = pairs[pairs["epochs"] == length].copy()
 named["name"] = [f"{BRACKETS[row.system]} − {BRACKETS[row.base]}"
                  for row in named.itertuples()]
 
-# %% mystnb={"figure": {"name": "fig-comparison-differences", "caption": "Differences of the lessons with 95 % intervals over places, seeds and teachers. Left: macro accuracy, the band is one point to either side of zero. Right: log loss, where lower is better. Embedded corpus, study size."}, "image": {"alt": "Two panels with a dot and an interval in each row, on the left around zero and a grey band, on the right many below zero."}}
-figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.2), sharey=True)
-for ax, measure, unit in zip(
-        axes, ("accuracy", "log_loss"), (100, 1), strict=True):
-    rows = named[named["measure"] == measure]
-    plotting.intervals(ax, rows["name"], unit * rows["difference"],
-                       unit * rows["low"], unit * rows["high"])
+# %% mystnb={"figure": {"name": "fig-comparison-differences", "caption": "Differences of the lessons with 95 % intervals over places, seeds and teachers. Left: macro accuracy, the band is one point to either side of zero. Right: log loss, where lower is better, as trained (black) and after each student's own temperature (coloured). Embedded corpus, study size."}, "image": {"alt": "Two panels with dots and intervals in each row, on the left around zero and a grey band; on the right the black ones mostly below zero, the coloured ones close to it."}}
+SHOWN = {"accuracy": (0, 0.0, plotting.INK), "log_loss": (1, -0.17, plotting.INK),
+         "tempered_log_loss": (1, 0.17, plotting.ACCENT)}
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.8), sharey=True)
+order = list(named.query("measure == 'accuracy'")["name"])
+for measure, (panel, offset, colour) in SHOWN.items():
+    rows = named[named["measure"] == measure].set_index("name")
+    rows = rows.reindex(order)[["difference", "low", "high"]]
+    rows *= 1 if panel else 100
+    plotting.intervals(axes[panel], order, *rows.to_numpy().T,
+                       colour=colour, offset=offset)
+for ax, unit in zip(axes, ("accuracy (points)", "log loss (nats)"), strict=True):
     ax.axvline(0, color=plotting.MUTED)
+    ax.set_xlabel(unit)
 axes[0].axvspan(-1, 1, color=plotting.MUTED, alpha=0.2)
-axes[0].set_xlabel("accuracy (points)")
-axes[1].set_xlabel("log loss (nats)")
 plotting.show(figure)
 
 # %%
@@ -292,10 +299,12 @@ two = two.pivot_table("score", by, "slow")
 glue("sixth_pairs", len(two))
 glue("sixth_worse", int((two[True] < two[False]).sum()))
 glue("smoothing", tuning["chosen"]["labels"]["smoothing"])
-loss = runs.groupby("arm")["validation_loss"].mean()
-glue("loss_labels", float(loss["labels"]))
-glue("loss_response", float(loss["response"]))
-glue("loss_plain", float(tried.at[recipe["chosen"], "own_log_loss"]))
+for arm, mean in runs.groupby("arm")["temperature"].mean().items():
+    glue(f"{arm}_temperature", float(mean))
+raw, left = (named.query("system == 'rrs' and base == 'labels' "
+                         "and measure == @measure")["difference"].item()
+             for measure in ("log_loss", "tempered_log_loss"))
+glue("sureness", float(100 * (1 - left / raw)))
 
 # %%
 look = ("The primary difference has been heard on the sixth rendering too."
@@ -343,23 +352,34 @@ scaled.join(points[["verdict", "seeds", "teachers"]]).rename_axis(None)
 # {glue:text}`labels_response_difference:+.1f` ({glue:text}`labels_response_low:+.1f` to {glue:text}`labels_response_high:+.1f`;
 # *{glue:text}`labels_response_verdict`*).
 #
-# **One phase or two?** Of {glue:text}`intervals` intervals of accuracy {glue:text}`intervals_yes` exclude zero. One phase of
-# response minus two, each as its own trials tuned it: {glue:text}`response_response_response_accuracy_difference:+.1f` points
+# **One phase or two?** One phase of response minus two, each as its own trials tuned it:
+# {glue:text}`response_response_response_accuracy_difference:+.1f` points
 # ({glue:text}`response_response_response_accuracy_low:+.1f` to {glue:text}`response_response_response_accuracy_high:+.1f`;
-# *{glue:text}`response_response_response_accuracy_verdict`*). It is one of many, not corrected for their number, and it is not the
-# price of a fresh start alone. The two differ in three things: in their phases; in the temperature, for 1 was not among the
-# trials of lessons in two phases; and in the share of the labels, which the second phase hardly has. The trials were hard on two phases
-# as well, with six epochs for each. Nor do they accuse the learning rate: the second phase with a sixth of it was worse in
-# {glue:text}`sixth_worse` of {glue:text}`sixth_pairs` pairs of trials. A lesson that differs in its phases alone has been added
-# to the study.
+# *{glue:text}`response_response_response_accuracy_verdict`*). But the two differ in more than their phases: in the temperature, for 1
+# was not among the trials of lessons in two phases; and in the share of the labels, which the second phase hardly has. The unbroken
+# lesson parts the causes. Unbroken minus response twice, which is the fresh start alone:
+# {glue:text}`response_alone_response_response_accuracy_difference:+.1f`
+# ({glue:text}`response_alone_response_response_accuracy_low:+.1f` to {glue:text}`response_alone_response_response_accuracy_high:+.1f`;
+# *{glue:text}`response_alone_response_response_accuracy_verdict`*). Response minus unbroken, which is temperature and labels:
+# {glue:text}`response_response_alone_accuracy_difference:+.1f`
+# ({glue:text}`response_response_alone_accuracy_low:+.1f` to {glue:text}`response_response_alone_accuracy_high:+.1f`;
+# *{glue:text}`response_response_alone_accuracy_verdict`*). {glue:text}`parted` All these are among {glue:text}`intervals` intervals of
+# accuracy, of which {glue:text}`intervals_yes` exclude zero, and not corrected for their number. Nor do the trials accuse the learning
+# rate: the second phase with a sixth of it was worse in {glue:text}`sixth_worse` of {glue:text}`sixth_pairs` pairs of them.
 #
-# **In log loss** response in one phase minus labels is {glue:text}`response_labels_log_loss_difference:+.2f` nats
-# ({glue:text}`response_labels_log_loss_low:+.2f` to {glue:text}`response_labels_log_loss_high:+.2f`;
-# *{glue:text}`response_labels_log_loss_verdict`*). How much of it is the teacher's doing? Labels were tuned for accuracy, and took a smoothing
-# of {glue:text}`smoothing`, which makes a student less sure than it could be. On validation clips they have a log loss of
-# {glue:text}`loss_labels:.2f`, the same student without smoothing had {glue:text}`loss_plain:.2f`, response in one phase
-# {glue:text}`loss_response:.2f`. What is left when every student's temperature is set on validation clips is the next thing to
-# ask.
+# **In log loss**, as trained, RRS minus labels is {glue:text}`rrs_labels_log_loss_difference:+.2f` nats
+# ({glue:text}`rrs_labels_log_loss_low:+.2f` to {glue:text}`rrs_labels_log_loss_high:+.2f`;
+# *{glue:text}`rrs_labels_log_loss_verdict`*), and every taught lesson lies on that side. How much of it is the teacher's doing? Labels were tuned
+# for accuracy, and took a smoothing of {glue:text}`smoothing`, which makes a student less sure than it could be. So each student was given
+# a temperature of its own, found on validation clips; it changes no answer ([2022](../challenges/entry_2022.ipynb) shows how). Students of
+# labels want {glue:text}`labels_temperature:.2f` on average, so they become surer; those of RRS {glue:text}`rrs_temperature:.2f`, less sure. What is left is
+# {glue:text}`rrs_labels_tempered_log_loss_difference:+.3f` nats ({glue:text}`rrs_labels_tempered_log_loss_low:+.3f` to
+# {glue:text}`rrs_labels_tempered_log_loss_high:+.3f`; *{glue:text}`rrs_labels_tempered_log_loss_verdict`*) of RRS minus labels, and
+# {glue:text}`response_labels_tempered_log_loss_difference:+.3f` ({glue:text}`response_labels_tempered_log_loss_low:+.3f` to
+# {glue:text}`response_labels_tempered_log_loss_high:+.3f`; *{glue:text}`response_labels_tempered_log_loss_verdict`*) of response in one phase
+# minus labels. So of what a table of log losses shows for RRS, {glue:text}`sureness:.0f` % was sureness, which a division mends, and not knowledge.
+# (The runs of one seed are not in store any more, and have no temperature; these two are over {glue:text}`rrs_labels_tempered_log_loss_seeds`
+# and {glue:text}`response_labels_tempered_log_loss_seeds` seeds.)
 #
 # {glue:text}`look` The <a href="../../_static/explore/index.html?book">explorer</a> sets any two lessons side by side. What
 # these figures say of the 0.3 points between two challenge years is told in [2023](../challenges/entry_2023.ipynb).
