@@ -31,9 +31,9 @@ seed = 0
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 
 from asclib.challenge import DEVICES
-from asclib.corpus import places
 from asclib.evaluation import over_seeds
 from asclib.plotting import ACCENT, INK, MUTED, glue
 from asclib.plotting import intervals, show, use_style
@@ -41,7 +41,6 @@ from asclib.runs import Experiment
 from asclib.store import results
 from asclib.training import macro_accuracy, predict
 from studies.slips import EXPECTED
-from studies.splits import SPLITS
 
 use_style()
 experiment, study = Experiment(profile, data_root, seed), results("slips")
@@ -181,11 +180,11 @@ arms
 # %%
 ends = dict.fromkeys(("promise", "flattery"), ("mean", "low", "high"))
 ends["truth"] = ("accuracy", "seeds_low", "seeds_high")
-keys = {"double softmax": "double", "double softmax x 50": "fifty",
-        "response": "response", "held out by clip": "leak",
-        "trained on the test": "train", "epoch chosen on the test": "choose",
-        "labels, last": "cycle", "constant rate, last": "constant",
-        "constant rate, half as long, last": "half"}
+keys = {"double softmax": "double", "double softmax – labels": "idle",
+        "double softmax x 50": "fifty", "epoch chosen on the test": "choose",
+        "constant rate, last": "constant", "trained on the test": "train",
+        "constant rate, half as long, last": "half", "response": "response",
+        "labels, last": "cycle", "held out by clip": "leak"}
 runs = pd.DataFrame(study["runs"]).set_index("seed")
 runs["flattery"] = runs["promise"] - runs["truth"]
 
@@ -197,24 +196,24 @@ def numbers(row, kind):
 
 # %%
 def show_slip(slip):
-    """Each system less the one without the slip; prose quotes what is glued."""
-    table = {}
-    for row in (row for row in study["differences"] if row["slip"] == slip):
-        both = row["system"], row["base"]
-        key = keys[both[0]] + "_labels" * (both == ("double softmax", "labels"))
-        line = table[" – ".join(both)] = {}
+    """Each system less the one without; what is glued is quoted below."""
+    lines = {}
+    for row in (r for r in study["differences"] if r["slip"] == slip):
+        name = f"{row['system']} – {row['base']}"
+        key = keys.get(name) or keys[row["system"]]
         for kind in ("promise", "truth", "flattery"):
             mean, low, high = numbers(row, kind)
-            glue(f"slip_{key}_{kind}", f"{mean:+.1f} ({low:+.1f} to {high:+.1f})")
-            line[kind] = f"{mean:+.1f} ± {(high - low) / 2:.1f}"
-        low, high = (100 * row["truth"][f"accuracy_{e}"] for e in ("low", "high"))
-        line["truth, recordings"] = f"{low:+.1f} to {high:+.1f}"
-        glue(f"slip_{key}_wide", f"{low:+.1f} to {high:+.1f}")
-    return pd.DataFrame(table).T
+            said = f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+            glue(f"slip_{key}_{kind}", said)
+            lines[name, kind] = f"{mean:+.1f} ± {(high - low) / 2:.1f}"
+        wide = 100 * pd.Series(row["truth"])[["accuracy_low", "accuracy_high"]]
+        lines[name, "truth, recordings"] = "{:+.1f} to {:+.1f}".format(*wide)
+        glue(f"slip_{key}_wide", lines[name, "truth, recordings"])
+    return pd.Series(lines).unstack(sort=False)
 
 
 # %% [markdown]
-# Every difference below is with the slip minus without it, in points. After ± stands half of the 95 % interval over the
+# Every difference below is with the slip minus without it, in points, ± half of its 95 % interval over the
 # {glue:text}`slips_seeds` seeds. The last column is a second interval for the truth, over the {glue:text}`slips_recordings` recordings
 # of the test, all seeds pooled. Neither is always the wider one: what learnt from test clips differs more between recordings, splits
 # drawn anew and last weights at a constant rate more between seeds. So we ask for both. Promise and flattery have
@@ -230,30 +229,27 @@ def show_slip(slip):
 # student at its start and a teacher that is sure, both made up.
 
 # %%
-import torch
-from torch.nn.functional import cross_entropy
-
 from asclib.distillation import losses
 
-generator = torch.Generator().manual_seed(0)
-s, t = torch.randn(2, 64, 10, generator=generator, dtype=torch.float64)
+chance = torch.Generator().manual_seed(0)
+s, t = torch.randn(2, 64, 10, generator=chance, dtype=torch.float64)
 s, t = s.requires_grad_(), 3 * t
 once, twice = losses.response, losses.response_double_softmax
-terms = {"labels": 0.1 * cross_entropy(s, t.argmax(1)),
+terms = {"labels": 0.1 * torch.nn.functional.cross_entropy(s, t.argmax(1)),
          "response": 0.9 * once(s, t, 3), "without T²": 0.1 * once(s, t, 3),
-         "double softmax": 0.9 * twice(s, t, 3), "at T = 1": 0.9 * twice(s, t, 1),
-         "double softmax x 50": 45 * twice(s, t, 1)}
-size = {name: torch.autograd.grad(term, s)[0].norm(dim=1).mean().item()
-        for name, term in terms.items()}
-shares = {name: size[name] / size["labels"] for name in list(terms)[1:]}
-for name, ratio in shares.items():
-    glue(f"share_{name.replace(' ', '_')}", f"{ratio:.2g}")
-pd.DataFrame({"beside the labels": shares}).round(2)
+         "double softmax": 0.9 * twice(s, t, 3),
+         "at T = 1": 0.9 * twice(s, t, 1), "x 50": 45 * twice(s, t, 1)}
+pull = pd.Series({name: torch.autograd.grad(term, s)[0].norm(dim=1).mean()
+                  .item() for name, term in terms.items()})
+pull /= pull["labels"]
+for key, value in zip("lrtdof", pull, strict=True):
+    glue(f"pull_{key}", f"{value:.2g}")
+pull.round(2).to_frame("gradient beside the labels'")
 
 # %% [markdown]
-# In the correct loss the teacher pulls {glue:text}`share_response` times as hard as the labels, without $T^2$
-# {glue:text}`share_without_T²` times, and with the second softmax {glue:text}`share_double_softmax` times: the softmax does
-# more harm than the missing factor. At $T = 1$ it is {glue:text}`share_at_T_=_1`, and fifty times that is {glue:text}`share_double_softmax_x_50`.
+# In the correct loss the teacher pulls {glue:text}`pull_r` times as hard as the labels, without $T^2$
+# {glue:text}`pull_t` times, and with the second softmax {glue:text}`pull_d` times: the softmax does
+# more harm than the missing factor. At $T = 1$ it is {glue:text}`pull_o`, and fifty times that is {glue:text}`pull_f`.
 # So the slip silences the teacher, and the 2023 program gave it back most of its weight.
 #
 # This slip flatters nobody. It makes another network, and promise and truth should move together. We expected
@@ -263,7 +259,7 @@ pd.DataFrame({"beside the labels": shares}).round(2)
 show_slip("double softmax")
 
 # %% [markdown]
-# The means fit the gradients. With its teacher silenced, the student stands at {glue:text}`slip_double_labels_truth` points of
+# The means fit the gradients. With its teacher silenced, the student stands at {glue:text}`slip_idle_truth` points of
 # truth against labels alone; with the teacher's voice back at {glue:text}`slip_fifty_truth`, where the correct loss
 # has {glue:text}`slip_response_truth`. That is no proof of equal lessons: the intervals leave room for several points.
 #
@@ -279,6 +275,9 @@ show_slip("double softmax")
 # clips held out have a relative among those to fit on? And what else differs?
 
 # %%
+from asclib.corpus import places
+from studies.splits import SPLITS
+
 train, rows = experiment.table("train"), {}
 for way in ("clip", "location"):
     fit, held_out = (train.iloc[part] for part in SPLITS[way](train, seed))
@@ -311,19 +310,19 @@ show_slip("leaky split")
 # %%
 light = pd.DataFrame(results("dataset")["ways"])
 light = light[light["way"].isin(["clip within city", "location"])]
-light = 100 * light.pivot(index="strength", columns=["way", "rendering"],
+light = 100 * light.pivot(index=["way", "rendering"], columns="strength",
                           values="gap")
 for name, strength in {"tight": 1e-5, "some": 1e-3, "free": 1.0}.items():
-    for k, gap in enumerate(light.loc[strength, "clip within city"]):
+    for k, gap in enumerate(light.loc["clip within city", strength]):
         glue(f"light_{name}_{k}", f"{gap:+.1f}")
-light.index.name = "flattery at C ="
-light.loc[[1e-5, 1e-3, 1e-1, 1.0]].round(1)
+light = light[[1e-5, 1e-3, 1e-1, 1.0]].round(1)
+light.set_axis([f"C = {c:g}" for c in light], axis=1)
 
 # %% [markdown]
 # It does not. At $C = 1$ single clips drawn within cities flatter by {glue:text}`light_free_0` and {glue:text}`light_free_1` points on its
 # two renderings, without any copy. At $C = 0.001$ it is {glue:text}`light_some_0` and {glue:text}`light_some_1`, at $C = 0.00001$
-# {glue:text}`light_tight_0` and {glue:text}`light_tight_1`, with the same split of the same clips. A leak flatters as much as the network
-# remembers, and our student of twelve epochs does not know even its own clips well. So siblings suffice,
+# {glue:text}`light_tight_0` and {glue:text}`light_tight_1`, where it learns little of anything: the same split of the same clips. A leak flatters as
+# much as the network remembers, and our student of twelve epochs does not know even its own clips well. So siblings suffice,
 # for what remembers them. On TAU we expect the larger figures: a recording is ten clips there, training takes hundreds
 # of epochs, and the published program added copies. That is an expectation, not a measurement.
 #
@@ -346,6 +345,9 @@ light.loc[[1e-5, 1e-3, 1e-1, 1.0]].round(1)
 # test trains nothing, it only chooses. The search for the published architecture was validated so.
 
 # %%
+kept = runs.loc[runs["system"] == "epoch chosen on the test", "epochs"]
+late = np.stack(kept) >= study["plans"]["labels"]["epochs"] - 2
+glue("slips_late", f"{late.sum()} of {late.size}")
 show_slip("test in training")
 
 # %% [markdown]
@@ -361,14 +363,14 @@ show_slip("test in training")
 #
 # Choosing an epoch on the test changes the promise by {glue:text}`slip_choose_promise` and the truth by
 # {glue:text}`slip_choose_truth`; the flattery is {glue:text}`slip_choose_flattery`, open. Twelve dice would give more. But
-# one-cycle is at its best in its last two or three epochs, so there was little to choose from, and
+# one-cycle is at its best at its end: {glue:text}`slips_late` choices fell on the last two epochs. With so little to choose from
 # the experiment could hardly have come out otherwise. The next slip has a training with more.
 #
 # ## Four: the last weights instead of the best
 #
 # The authors trained at a constant rate until validation had not improved for 20 epochs; the programs of
-# 2023 then go back to the best weights. Whoever forgets to go back keeps weights from 20 epochs later. What
-# does that cost? We did not run exactly this: our trainings are of a fixed length, without patience, and far shorter. We compare the
+# 2023 then go back to the best weights. Whoever forgets that keeps weights from 20 epochs later. What
+# does it cost? Our trainings are shorter, of a fixed length and without patience, so we compare the
 # best weights with the last ones. {numref}`fig-slips-epochs` has two schedules. The constant rate is given twice
 # the epochs; rows that say "half as long" look at the first half only.
 
@@ -398,16 +400,15 @@ rows = {}
 for arm, title in titles.items():
     seen, test = (100 * np.stack(curves.get_group(arm)[part])
                   for part in ("validation", "test"))
-    jumps = [np.diff(z)[:, -5:] for z in (seen, test)]
+    jump, other = (np.diff(z)[:, -5:].ravel() for z in (seen, test))
     best = runs.loc[runs["system"] == arm, "epochs"].str[0]
+    gain = test.max(1) - test[np.arange(len(test)), best]
     rows[title] = {
-        "five last steps, validation": np.abs(jumps[0]).mean(),
-        "five last steps, test": np.abs(jumps[1]).mean(),
-        "last step, validation": np.abs(jumps[0][:, -1]).mean(),
-        "correlation of the steps": np.corrcoef(*map(np.ravel, jumps))[0, 1],
-        "best of the test, less chosen": np.mean(
-            test.max(1) - test[best.index, best])}
-    for name, value in zip("abcde", rows[title].values(), strict=True):
+        "a step of the last five, validation": np.abs(jump).mean(),
+        "the last step": np.abs(np.diff(seen)[:, -1]).mean(),
+        "correlation with the test's": np.corrcoef(jump, other)[0, 1],
+        "best of the test, less the chosen": gain.mean()}
+    for name, value in zip("acde", rows[title].values(), strict=True):
         glue(f"jump_{title[:3]}_{name}", value)
 pd.DataFrame(rows).round(2)
 
@@ -425,7 +426,7 @@ show_slip("last weights")
 # {glue:text}`slip_half_truth`, and {glue:text}`slip_half_wide` over recordings, which excludes zero: for these five
 # trainings the cost is real, for the next five it is open.
 #
-# And what does it promise? At the constant rate the last weights promise {glue:text}`slip_constant_promise` points:
+# And what does it promise? At the constant rate the last weights promise {glue:text}`slip_constant_promise` points against the best:
 # the best epoch's validation score is the luckiest of many. In flattery that is {glue:text}`slip_constant_flattery`, open.
 # Whoever chose on the test here would promise {glue:text}`jump_con_e:.1f` points more than validation's choice has, against
 # {glue:text}`jump_one_e:.1f` under one-cycle; how much of that is flattery no clips are left to say. Exercise 3 asks validation.
@@ -456,7 +457,7 @@ table.rename_axis(None)
 # much, about as much as the one with the leaking split, {glue:text}`flattery_held_out_by_clip`; the one with other locations
 # for each seed promises {glue:text}`flattery_held_out_by_location`. Why is it so far off? Against the devices that
 # were in training alone, the last column, it is {glue:text}`heard_labels`. (Where the promise is read off the test, that column says
-# nothing.) And validation is mostly the main device, where the test weighs all alike. So we give the test of this run's student validation's devices:
+# nothing.) And validation is mostly the main device, where the test weighs all alike. So we weigh this run's test clips by the devices of validation:
 
 # %% tags=["nbval-ignore-output"]
 mix = heard["validation"]["device"].value_counts(normalize=True)
@@ -491,7 +492,7 @@ for kind, colour, shift in (("promise", ACCENT, -0.13), ("truth", INK, 0.13)):
 axes[0].axvline(0, color=MUTED)
 axes[0].set(xlim=(-25, 25), xlabel="with the slip minus without (points)")
 axes[1].set(xlim=(44, 53), xticks=[45, 50])
-axes[0].legend(loc="upper right")
+axes[0].legend(loc="lower right")
 show(figure)
 
 # %% [markdown]
@@ -520,7 +521,7 @@ def small(p):
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-table = tests.set_index("comparison").sort_values("p")
+table = tests.set_index("comparison").rename_axis(None).sort_values("p")
 table, number = table[table["p"] < 0.05], len(tests)
 glue("slips_tests", number)
 glue("slips_alone", len(table))
@@ -554,6 +555,7 @@ for system, base, kind, low, high in EXPECTED:
                   low <= mean <= high, least <= high and low <= most])
 columns = ["comparison", "what", "expected", "found", "inside", "possible"]
 told = pd.DataFrame(lines, columns=columns).set_index("comparison")
+told = told.rename_axis(None)
 
 # %%
 told["after Holm"] = multipletests(apart, method="holm")[1]
@@ -596,8 +598,8 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 # * A leak flatters as much as the network remembers: a light classifier by {glue:text}`light_free_0` and {glue:text}`light_free_1` points
 #   where it may follow its clips, by {glue:text}`light_tight_0` and {glue:text}`light_tight_1` where it may not. Our student's promise
 #   rose by {glue:text}`slip_leak_promise`; its flattery, {glue:text}`slip_leak_flattery`, is open.
-# * The second softmax and the missing $T^2$ leave the teacher {glue:text}`share_double_softmax` of the labels' pull, where the
-#   correct loss has {glue:text}`share_response`. With a teacher that does not help, no cost was seen.
+# * The second softmax and the missing $T^2$ leave the teacher {glue:text}`pull_d` of the labels' pull, where the
+#   correct loss has {glue:text}`pull_r`. With a teacher that does not help, no cost was seen.
 # * At a constant rate accuracy jumps by {glue:text}`jump_con_a:.1f` points an epoch, and the network with it. Last weights cost
 #   {glue:text}`slip_constant_truth` points of truth, half as long {glue:text}`slip_half_truth` ({glue:text}`slip_half_wide` over recordings).
 # * Of {glue:text}`slips_tests` intervals {glue:text}`slips_alone` excluded zero, {glue:text}`slips_survive` after correction. Of
@@ -641,8 +643,8 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 #         print(arm, k, truth[chosen].mean().round(1), extra.mean().round(1))
 # ```
 # `extra` is what choosing adds to the flattery of a blind epoch. At the constant rate truth rises with $K$ at
-# first, since a bad last epoch is avoided, and `extra` grows all the way. Under one-cycle three epochs say it all. Five seeds:
-# take the shape, not the digits.
+# first, since a bad last epoch is avoided, and `extra` grows all the way. Under one-cycle the choice does not change after three: truth stays.
+# What `extra` still gains are early epochs, which promise little. Five seeds: take the shape, not the digits.
 # :::
 #
 # **4.** You have one data set, no official test, and want both: all clips in training, and an honest
