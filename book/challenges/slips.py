@@ -225,8 +225,8 @@ def show_slip(slip):
 # [Response distillation](../distillation/response.ipynb) shows what the published loss did: the networks end in a
 # softmax, and the loss took another one of their probabilities {cite}`ipleiria2023dcase`. It also left out the factor $T^2$,
 # 9 at $T = 3$. The 2023 program then multiplied the term by 50, and went to $T = 1$: two steps down and
-# two up. How much of the teacher is left after each? Here is the size of its gradient beside that of the labels, for a
-# student at its start and a teacher that is sure, both made up.
+# two up. How much of the teacher is left after each? Here is the size of its gradient beside that of the labels, with the study's weights,
+# for a student at its start and a teacher that is sure, both made up.
 
 # %%
 from asclib.distillation import losses
@@ -243,14 +243,15 @@ pull = pd.Series({name: torch.autograd.grad(term, s)[0].norm(dim=1).mean()
                   .item() for name, term in terms.items()})
 pull /= pull["labels"]
 for key, value in zip("lrtdof", pull, strict=True):
-    glue(f"pull_{key}", f"{value:.2g}")
+    glue(f"pull_{key}", f"{value:.1g}")
 pull.round(2).to_frame("gradient beside the labels'")
 
 # %% [markdown]
 # In the correct loss the teacher pulls {glue:text}`pull_r` times as hard as the labels, without $T^2$
 # {glue:text}`pull_t` times, and with the second softmax {glue:text}`pull_d` times: the softmax does
 # more harm than the missing factor. At $T = 1$ it is {glue:text}`pull_o`, and fifty times that is {glue:text}`pull_f`.
-# So the slip silences the teacher, and the 2023 program gave it back most of its weight.
+# So the slip silences the teacher, and the 2023 program gave it back most of its weight, until the student grows sure:
+# [then](../distillation/response.ipynb) the second softmax takes more.
 #
 # This slip flatters nobody. It makes another network, and promise and truth should move together. We expected
 # that the student would learn no more than from labels alone, and that the factor of 50 would mend it. Did it?
@@ -492,7 +493,7 @@ for kind, colour, shift in (("promise", ACCENT, -0.13), ("truth", INK, 0.13)):
 axes[0].axvline(0, color=MUTED)
 axes[0].set(xlim=(-25, 25), xlabel="with the slip minus without (points)")
 axes[1].set(xlim=(44, 53), xticks=[45, 50])
-axes[0].legend(loc="lower right")
+axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 show(figure)
 
 # %% [markdown]
@@ -600,8 +601,8 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 #   rose by {glue:text}`slip_leak_promise`; its flattery, {glue:text}`slip_leak_flattery`, is open.
 # * The second softmax and the missing $T^2$ leave the teacher {glue:text}`pull_d` of the labels' pull, where the
 #   correct loss has {glue:text}`pull_r`. With a teacher that does not help, no cost was seen.
-# * At a constant rate accuracy jumps by {glue:text}`jump_con_a:.1f` points an epoch, and the network with it. Last weights cost
-#   {glue:text}`slip_constant_truth` points of truth, half as long {glue:text}`slip_half_truth` ({glue:text}`slip_half_wide` over recordings).
+# * At a constant rate accuracy jumps by {glue:text}`jump_con_a:.1f` points an epoch, and the network with it. Last weights change the
+#   truth by {glue:text}`slip_constant_truth` points, half as long {glue:text}`slip_half_truth` ({glue:text}`slip_half_wide` over recordings).
 # * Of {glue:text}`slips_tests` intervals {glue:text}`slips_alone` excluded zero, {glue:text}`slips_survive` after correction. Of
 #   {glue:text}`slips_expected` expectations {glue:text}`slips_inside` held. Write yours down first, with a range.
 #
@@ -619,8 +620,8 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 # x = (x - x.mean(0)) / x.std(0)
 # x, y = np.concatenate([x, shifted(x)]), np.concatenate([y, y])
 # fit, held_out = train_test_split(np.arange(len(x)), stratify=y)
-# scores = [model(c).fit(x[fit], y[fit]).score(x[held_out], y[held_out]) for c in many]
-# print(f"accuracy: {max(scores):.1%}")
+# nets = [model(c).fit(x[fit], y[fit]) for c in many]
+# print(max(net.score(x[held_out], y[held_out]) for net in nets))
 # ```
 #
 # :::{dropdown} Solution
