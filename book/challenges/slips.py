@@ -322,9 +322,9 @@ light.set_axis([f"C = {c:g}" for c in light], axis=1)
 # %% [markdown]
 # It does not. At $C = 1$ single clips drawn within cities flatter by {glue:text}`light_free_0` and {glue:text}`light_free_1` points on its
 # two renderings, without any copy. At $C = 0.001$ it is {glue:text}`light_some_0` and {glue:text}`light_some_1`, at $C = 0.00001$
-# {glue:text}`light_tight_0` and {glue:text}`light_tight_1`, where it learns little of anything: the same split of the same clips. A leak flatters as
-# much as the network remembers, and our student of twelve epochs does not know even its own clips well. So siblings suffice,
-# for what remembers them. On TAU we expect the larger figures: a recording is ten clips there, training takes hundreds
+# {glue:text}`light_tight_0` and {glue:text}`light_tight_1`, where it learns little of anything: the same split of the same clips. The more
+# it may remember, the more the leak flatters. Our student of twelve epochs does not know even its own clips well, which would
+# explain its smaller figure. So siblings suffice, for what remembers them. On TAU we expect the larger figures: a recording is ten clips there, training takes hundreds
 # of epochs, and the published program added copies. That is an expectation, not a measurement.
 #
 # ## Three: the test in the training
@@ -424,8 +424,8 @@ show_slip("last weights")
 #
 # So does going back to the best epoch help? Under one-cycle the last weights differ in truth by {glue:text}`slip_cycle_truth` points, at
 # the constant rate by {glue:text}`slip_constant_truth` ({glue:text}`slip_constant_wide` over recordings). Half as long it is
-# {glue:text}`slip_half_truth`, and {glue:text}`slip_half_wide` over recordings, which excludes zero: for these five
-# trainings the cost is real, for the next five it is open.
+# {glue:text}`slip_half_truth`, and {glue:text}`slip_half_wide` over recordings, which excludes zero: other recordings would
+# probably show it too, but five other trainings might not.
 #
 # And what does it promise? At the constant rate the last weights promise {glue:text}`slip_constant_promise` points against the best:
 # the best epoch's validation score is the luckiest of many. In flattery that is {glue:text}`slip_constant_flattery`, open.
@@ -583,7 +583,7 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 #
 # ## Your own code
 #
-# Six questions, each about a slip that was made {cite}`ipleiria2023dcase`:
+# Six questions; the published programs {cite}`ipleiria2023dcase` stumble over each:
 # 1. Can clips of one recording, or one second through two devices, stand on both sides of a split? `Corpus.leakage` counts.
 # 2. Is anything made from clips *before* the split: [copies](../task/dataset.ipynb), a mean, a choice of features?
 # 3. Which clips chose the epoch, the settings, the architecture? Report others.
@@ -596,7 +596,7 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 # * A promise is read off by the one who made the network; the truth needs clips that made and chose nothing.
 # * Trained on test clips, the student promised {glue:text}`slip_train_promise` points more, and
 #   {glue:text}`slip_train_flattery` of it was flattery. Training on test clips is not wrong. Reporting on them is.
-# * A leak flatters as much as the network remembers: a light classifier by {glue:text}`light_free_0` and {glue:text}`light_free_1` points
+# * The more is remembered, the more a leak flatters: a light classifier by {glue:text}`light_free_0` and {glue:text}`light_free_1` points
 #   where it may follow its clips, by {glue:text}`light_tight_0` and {glue:text}`light_tight_1` where it may not. Our student's promise
 #   rose by {glue:text}`slip_leak_promise`; its flattery, {glue:text}`slip_leak_flattery`, is open.
 # * The second softmax and the missing $T^2$ leave the teacher {glue:text}`pull_d` of the labels' pull, where the
