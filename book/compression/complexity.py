@@ -575,6 +575,7 @@ HEALED = {"not healed": MUTED, "labels": INK, "response": ACCENT}
 cut = pd.DataFrame(store.results("pruning")["runs"])
 cut = cut.groupby(["method", "share", "healed"]).mean(numeric_only=True)
 best = ours["accuracy"]["the teacher"]
+place = ours.index.get_loc("the teacher")
 glue("teacher_accuracy", float(best))
 glue("above", int((ours["accuracy"] > best).sum()))
 lengths = ours["epochs"].drop("the teacher").astype(int)
@@ -584,8 +585,7 @@ glue("longest", int(lengths.max()))
 # %% mystnb={"figure": {"name": "fig-plane", "caption": "Embedded corpus. Left, study size: all students at 25 million MACs, and in orange the teacher at ten times that, with intervals over recordings. Right, quick size, not to be compared with the left: pruned students, cut in one step (circles), in several (squares) or to zeros that stay (triangles); areas are parameters, the dashed line is the limit of 30 million."}, "image": {"alt": "Left, ten rows with a dot and an interval each, all of which overlap; the teacher is in the middle. Right, symbols from two to 25 million MACs; the grey ones, not healed, lie far below all others but for the uncut."}}
 fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.8))
 intervals(left, ours.index, *(ours[end] for end in POINTS))
-row = ours.index.get_loc("the teacher")
-left.plot(best, row, "o", color=ACCENT, ms=8, zorder=5)
+left.plot(best, place, "o", color=ACCENT, ms=8, zorder=5)
 left.set(xlabel="accuracy (%)", title="study")
 for (method, healed), one in cut.groupby(["method", "healed"]):
     right.scatter(
@@ -600,18 +600,20 @@ right.minorticks_off()
 show(fig)
 
 # %% [markdown]
-# **Does cost buy accuracy?** Not on this board. The teacher does ten times the MACs with ten times the parameters, and has
+# **Upwards?** No, not on this board. The teacher does ten times the MACs with ten times the parameters, and has
 # {glue:text}`teacher_accuracy:.1f` %; {glue:text}`above` of the nine students have more. The teacher minus the student that trained
 # as its members did: {glue:text}`teacher_gap` points ({glue:text}`teacher_seeds` over seeds).
 #
-# **What parts the students, then?** They cost the same, to the MAC. They differ in their lessons, two of which have no teacher, and in
-# *length*, from {glue:text}`short` to {glue:text}`longest` epochs. The same response twice as long goes with
+# **At one cost?** The students cost the same, to the MAC. What parts them is their lessons, two of which have no teacher, and
+# their *length*, from {glue:text}`short` to {glue:text}`longest` epochs. The same response twice as long goes with
 # {glue:text}`response_long_gap` points ({glue:text}`response_long_seeds` over seeds), labels trained like a member with
-# {glue:text}`student_control_gap` ({glue:text}`student_control_seeds`). So this table ranks no lessons.
+# {glue:text}`student_control_gap` ({glue:text}`student_control_seeds`). Luck parts them as well, of three trainings
+# each. So this table ranks no lessons.
 # [The comparison](../distillation/comparison.ipynb) sets out to, at equal lengths and with controls.
 #
 # **And downwards?** What is cut and not healed falls apart at once. Half of the MACs, healed on labels, go with
-# {glue:text}`cut_50` points against the whole network that trained on for as long, a tenth with {glue:text}`cut_10`. The
+# {glue:text}`cut_50` points against the whole network that trained on for as long, a tenth with {glue:text}`cut_10`; over the three seeds
+# the intervals are far wider. The
 # triangles have nine zeros in ten weights and pay for all of them. Parameters, the areas, shrink with the MACs.
 #
 # ## Takeaways
