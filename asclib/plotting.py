@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 import librosa
 import matplotlib.font_manager  # noqa: F401 - the font cache speaks up here and not inside a cell
@@ -283,8 +284,10 @@ def played(log_mel: np.ndarray, front: LogMel, rate: int, seconds: int = 1) -> n
     Returns: float64 (seconds * rate,) at `rate` hertz. The same picture makes the same sound.
     """
     noise = np.random.default_rng(0).standard_normal(seconds * front.sample_rate)
-    shape = {"hop_length": front.hop, "win_length": front.win_length, "window": "hamming"}
+    shape: dict[str, Any] = {"hop_length": front.hop, "win_length": front.win_length}
+    shape["window"] = "hamming"
     spectrum = librosa.stft(noise, n_fft=front.n_fft, pad_mode="reflect", **shape)
+    spectrum /= (np.pi / 4 * float((front.window**2).sum())) ** 0.5  # of mean magnitude 1
     weights = front.filters.sum(1).cpu().numpy()
     level = log_mel - np.log(np.maximum(weights, EPS))[:, None]  # an empty band has no weight
     centres = librosa.mel_frequencies(front.n_mels + 2, fmin=0, fmax=front.sample_rate / 2)[1:-1]
