@@ -33,7 +33,8 @@ import numpy as np
 import pandas as pd
 import soxr
 import torch
-from sklearn import linear_model, model_selection, preprocessing
+from sklearn import linear_model, pipeline, preprocessing
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold as Folds
 
 from asclib import complexity, evaluation, plotting, store
 from asclib.corpus import places, read_audio
@@ -42,8 +43,6 @@ from asclib.listen import student_of
 from asclib.networks import TMSIC
 from asclib.plotting import glue
 from asclib.runs import Experiment
-
-plotting.use_style()
 
 # %% [markdown]
 # ## The plan
@@ -71,6 +70,7 @@ plotting.use_style()
 # everywhere in the embedded corpus, [a program rendered it](../task/dataset.ipynb).
 
 # %%
+plotting.use_style()
 experiment = Experiment(profile, data_root, seed)
 corpus, train = experiment.corpus, experiment.table("train")
 scenes = sorted(train["scene"].unique())
@@ -219,7 +219,6 @@ print(f"sum {total[5000]:.2f} inside, {total[9023]:.2f} at the last sample")
 
 # %% mystnb={"figure": {"name": "fig-features-windows", "caption": "The same second through a short, a middle and the chosen window, on a linear frequency axis, each shown down to 60 dB below its loudest point."}, "image": {"alt": "Three spectrograms: the first has sharp vertical strokes and blurred lines, the last thin horizontal lines and eight coarse frames."}}
 magnitude = np.abs(np.fft.rfft(frames * window)).T
-print(f"bins, frames: {magnitude.shape}; one every {8000 / n_fft:.3f} Hz")
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True)
 for ax, size in zip(axes, (128, 512, 2048), strict=True):
     own = np.pad(y.astype(float), size // 2, mode="reflect")
@@ -227,8 +226,9 @@ for ax, size in zip(axes, (128, 512, 2048), strict=True):
     half = size / 4 / 8000  # a frame is drawn around its centre
     level = np.abs(np.fft.rfft(own * np.hamming(size))).T
     level = 20 * np.log10(level / level.max() + 1e-9)
+    ends = -half, (2 * len(own) - 1) * half, 0, 4
     ax.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=-60,
-              extent=(-half, (2 * len(own) - 1) * half, 0, 4))
+              extent=ends, interpolation="nearest")
     ax.set(title=f"{1000 * size / 8000:.0f} ms", xlabel="seconds", xlim=(0, 1))
     ax.grid(False)
 axes[0].set_ylabel("kHz")
@@ -407,12 +407,13 @@ assert len(match) == len(waves)
 plotting.players(kept, 16_000)
 
 # %% [markdown]
-# The chirp at 0.2 to 0.35 seconds, near 1.8 kHz, has two syllables. With 32 or 51 frames both are there;
-# with eight they are one swell of almost half a second. The two calls near 2.7 kHz, at 0.15 and 0.75
-# seconds, glide down. Many frames still show it, eight show two flat patches. What repeats the chirp more
-# faintly at twice its frequency, above 3 kHz, is its second partial, and the calls have theirs above 5 kHz:
-# only a picture that goes so high can hold it. You hear birds in the first player, in the second a hiss that
-# swells and ebbs, in the third and fourth chirps again, made of breath: both are played by shaped noise.
+# The chirp at 0.2 to 0.35 seconds, near 1.8 kHz, has two syllables. With 51 frames both are there, with 32
+# they run together but stand in their place, and with eight they are one swell of almost half a second. The two calls
+# near 2.7 kHz, at 0.15 and 0.75 seconds, glide down. Many frames still show it, eight show two flat
+# patches. What repeats the chirp more faintly at twice its frequency, above 3 kHz, is its second partial,
+# and the calls have theirs above 5 kHz: only a picture that goes so high can hold it. The first player
+# whistles; the others breathe, because noise plays them. In the second the breath swells and ebbs, in the
+# third and fourth it comes in strokes, like the birds.
 #
 # Does that hold beyond one park? How well does the rise and fall of each frequency up to 4 kHz follow
 # the original's? Over all clips of which we drew the spectrum, the mean correlation is
@@ -451,14 +452,15 @@ moved = {"mean": change.mean((0, 1)), "largest": change.amax((0, 1))}
 pd.DataFrame(moved).round(2).T
 
 # %% [markdown]
-# Halved, power is louder than magnitude by a constant, for the filters' weights are now under the root; around it the
-# two differ by a tenth of a neper, where the features themselves have a deviation of more than one.
+# Halved, power is louder than magnitude by a constant, for the filters' weights are now under the root.
+# Around it the two differ by a tenth of a neper, where the features themselves have a deviation of more
+# than one.
 #
 # The table is about the padding. Its columns are the eight frames, its values nepers. Only the first
 # frame and the last reach beyond the clip, and only they change. The first, half of which is padding,
-# moves by PADMEAN nepers in the mean and by PADMOST at worst, because a cut at the edge spreads over all
-# frequencies. The last moves by LASTMEAN in the mean, since its window has nearly faded before the clip ends;
-# at worst it still moves by LASTMOST, where something loud stands at the very end.
+# moves by 0.28 nepers in the mean and by 2.4 at worst, because a cut at the edge spreads over all
+# frequencies. The last moves by 0.02 in the mean, since its window has nearly faded before the clip ends;
+# at worst it still moves by 2.3, where something loud stands at the very end.
 #
 # Does a network mind? [The student that comes with the book](../networks/student.ipynb) has learnt from
 # mirrored magnitudes. We give it the same clips otherwise: padded with zeros; as half the logarithm
@@ -508,22 +510,22 @@ minds.round(1)
 # the log loss on locations that it holds back.
 
 # %%
-folds = model_selection.StratifiedGroupKFold
-search = model_selection.GridSearchCV(
-    linear_model.LogisticRegression(max_iter=1000, tol=3e-3),
-    {"C": np.logspace(-3, -0.5, 6)}, scoring="neg_log_loss", cv=folds(3))
+search = GridSearchCV(pipeline.Pipeline([
+    ("scale", preprocessing.StandardScaler()),
+    ("fit", linear_model.LogisticRegression(max_iter=1000, tol=3e-3))]),
+    {"fit__C": np.logspace(-3, -0.5, 6)}, scoring="neg_log_loss", cv=Folds(3))
 
 
 def judged(x, clips):
     """Probabilities of each clip from a fit at other places, and each C."""
-    values = preprocessing.scale(np.hstack([x.mean(2), x.std(2)]))
+    values = np.hstack([x.mean(2), x.std(2)])
     scene, spots = clips["scene"].to_numpy(), places(clips).to_numpy()
     said, chosen = np.zeros((len(clips), len(scenes))), []
-    for fitted, held in folds(5).split(values, scene, spots):
+    for fitted, held in Folds(5).split(values, scene, spots):
         search.fit(values[fitted], scene[fitted], groups=spots[fitted])
         columns = np.searchsorted(scenes, search.classes_)
         said[held[:, None], columns] = search.predict_proba(values[held])
-        chosen.append(search.best_params_["C"])
+        chosen.append(search.best_params_["fit__C"])
     return said, chosen
 
 
@@ -573,7 +575,7 @@ for key, row in gains.iterrows():
 assert gains.notna().all(axis=None)
 gains.round(1)
 
-# %% mystnb={"figure": {"name": "fig-features-bands", "caption": "Points of macro accuracy of a logistic regression against 140 bands by 8 frames up to 4 kHz (the ring), with 95 % intervals over locations. Left: by the number of bands; series are moved sideways a little so that intervals do not hide each other. Right: the same points by the student's MACs, and the limit of the challenge."}, "image": {"alt": "Left, five curves over the number of bands, all highest at 80 or fewer; those up to 8 and 11 kHz and those of more frames lie above that of 4 kHz and 8 frames. Right, the same dots over MACs; six of those left of the limit of 30 million are above zero."}}
+# %% mystnb={"figure": {"name": "fig-features-bands", "caption": "Points of macro accuracy of a logistic regression against 140 bands by 8 frames up to 4 kHz (the ring), with 95 % intervals over locations. Left: by the number of bands; series are moved sideways a little so that intervals do not hide each other. Right: the same points by the student's MACs, and the limit of the challenge."}, "image": {"alt": "Left, five curves over the number of bands, none of them highest at 140; those up to 8 and 11 kHz and those of more frames lie above that of 4 kHz and 8 frames. Right, the same dots over MACs; most of those left of the limit of 30 million are above zero."}}
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
 lines = gains.reset_index().groupby(["frames", "Hz"])
 for place, ((count, rate), rows) in enumerate(lines):
@@ -590,7 +592,7 @@ axes[1].legend(fontsize=8)
 plotting.show(fig)
 
 # %% [markdown]
-# **Bands.** Up to 4 kHz and with 8 frames the best of the five is 80: {glue:text}`features_8000_8_80:+.1f`
+# **Bands.** Up to 4 kHz and with 8 frames the best of the five is 80, at {glue:text}`features_8000_8_80:+.1f`
 # points against 140 ({glue:text}`features_8000_8_80_low:.1f` to {glue:text}`features_8000_8_80_high:.1f`), for
 # {glue:text}`features_macs_2048_80:.0f` million MACs in place of {glue:text}`features_macs_2048_140:.0f`. With 260 it is
 # {glue:text}`features_8000_8_260:+.1f` ({glue:text}`features_8000_8_260_low:+.1f` to
@@ -669,7 +671,7 @@ for name, rows in levels.items():
         glue(f"features_{name}_{number}", value)
 found.rename_axis("kHz").round(2)
 
-# %% mystnb={"figure": {"name": "fig-features-statistics", "caption": "Top: mean log-mel of each scene (training, one device) and of each device (test), less the mean of all rows; red is louder, and the colours end at two nepers. Bottom: deviation between the rows in nepers, without what places bring, with 95 % intervals. Above 4 kHz is what resampling to 8 kHz removes."}, "image": {"alt": "Two grids of coloured rows over an axis of hertz, and below two curves: that of devices falls from its highest value below 200 Hz and stays low; that of scenes rises above 2 kHz to the right edge."}}
+# %% mystnb={"figure": {"name": "fig-features-statistics", "caption": "Top: mean log-mel of each scene (training, one device) and of each device (test), less the mean of all rows; red is louder, and the colours end at two nepers. Bottom: deviation between the rows in nepers, without what places bring, with 95 % intervals. Above 4 kHz is what resampling to 8 kHz removes."}, "image": {"alt": "Two grids of coloured rows over an axis of hertz, and below two curves: that of devices falls from its highest value below 200 Hz and stays low; that of scenes rises above 1.5 kHz to the right edge."}}
 fig, axes = plt.subplots(3, 1, figsize=(8, 7), sharex=True)
 for ax, (name, rows) in zip(axes, levels.items(), strict=False):
     rows = rows.groupby(level=0).mean()
@@ -679,16 +681,16 @@ for ax, (name, rows) in zip(axes, levels.items(), strict=False):
     ax.grid(False)
     axes[2].errorbar(middles, found[name], found[f"{name} ±"], capsize=3,
                      label=f"between {name}s")
-marks = np.interp([0.05, 0.2, 0.5, 1, 2, 4, 8], kilo, np.arange(140))
-axes[2].set_xticks(marks, [0.05, 0.2, 0.5, 1, 2, 4, 8])
+marks = np.interp([0.2, 0.5, 1, 2, 4, 8], kilo, np.arange(140))
+axes[2].set_xticks(marks, [0.2, 0.5, 1, 2, 4, 8])
 axes[2].set(xlabel="kHz, in 140 mel bands", ylabel="nepers")
 axes[2].legend()
-fig.colorbar(image, ax=axes, label="nepers")
+fig.colorbar(image, ax=axes, label="nepers", aspect=50)
 plotting.show(fig)
 
 # %% [markdown]
 # Devices differ most below 200 Hz, by {glue:text}`features_device_0:.2f` nepers; everywhere else by
-# {glue:text}`features_device_4:.1f`, give or take a tenth. Scenes differ less than devices below 2 kHz, by
+# {glue:text}`features_device_4:.1f`, give or take a tenth. Scenes differ no more than devices below 2 kHz, by
 # {glue:text}`features_scene_0:.2f` at the very bottom and about {glue:text}`features_scene_2:.2f` above. Only above
 # 2 kHz do they lead, and the lead grows: {glue:text}`features_scene_5:.2f` against
 # {glue:text}`features_device_5:.2f` at 3 to 4 kHz, {glue:text}`features_scene_8:.2f` against
@@ -698,8 +700,8 @@ plotting.show(fig)
 # hardly more than elsewhere. That fits the points of the last section. Below 200 Hz, on the other hand,
 # the input spends bands on what mostly tells microphones apart.
 #
-# Words say of this corpus what another may not bear out. One cell for whoever changes this chapter: what
-# it quotes, and what it says in words.
+# At last a cell for whoever changes this chapter: the numbers that it quotes from here and there, and what
+# it says of this corpus in words.
 
 # %%
 glue("features_mean", experiment.clips("train").x.mean())
