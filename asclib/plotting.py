@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 import librosa
 import matplotlib.font_manager  # noqa: F401 - the font cache speaks up here and not inside a cell
@@ -14,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import soxr
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from numpy.typing import ArrayLike
@@ -22,6 +24,7 @@ from asclib.challenge.task import DEVICES, SCENES
 from asclib.evaluation.comparison import POINTS, Results
 from asclib.evaluation.embedding import planes, purities
 from asclib.extras import needs
+from asclib.features import EPS, LogMel
 
 with needs("book"):
     from IPython.core.interactiveshell import InteractiveShell
@@ -64,9 +67,18 @@ def in_hertz(axis: Axis, bands: int = 140, top: float = 4_000.0) -> None:
 
 
 def spectrogram(
-    ax: Axes, log_mel: np.ndarray, title: str = "", span: float = 12.0, top_hertz: float = 4_000.0
+    ax: Axes,
+    log_mel: np.ndarray,
+    title: str = "",
+    span: float = 12.0,
+    top_hertz: float = 4_000.0,
+    hop_seconds: float | None = None,
 ) -> None:
-    """One clip's log-mel (mel, frames) in nepers, drawn down to `span` below its loudest."""
+    """One clip's log-mel (mel, frames) in nepers, drawn down to `span` below its loudest.
+
+    With `hop_seconds`, the time from frame to frame, the axis has seconds from 0 to 1, and each
+    frame is drawn around its centre.
+    """
     top = float(np.max(log_mel))
     image = ax.imshow(
         log_mel,
@@ -78,6 +90,11 @@ def spectrogram(
         interpolation="nearest",
     )
     ax.set(title=title, xlabel="frame")
+    if hop_seconds is not None:
+        bands, frames = log_mel.shape
+        ends = -hop_seconds / 2, (frames - 0.5) * hop_seconds
+        image.set_extent((*ends, -0.5, bands - 0.5))
+        ax.set(xlabel="seconds", xlim=(0, 1))
     in_hertz(ax.yaxis, len(log_mel), top_hertz)
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, label="nepers", pad=0.02)
@@ -257,6 +274,27 @@ def show(figure: plt.Figure) -> None:
     else:
         plt.show()
     plt.close(figure)
+
+
+def played(log_mel: np.ndarray, front: LogMel, rate: int, seconds: int = 1) -> np.ndarray:
+    """Noise with the loudness of a picture, (mels, frames) in nepers as `front` makes them.
+
+    Each bin of the noise's spectrum is given the mean level that its bands tell of their bins.
+
+    Returns: float64 (seconds * rate,) at `rate` hertz. The same picture makes the same sound.
+    """
+    noise = np.random.default_rng(0).standard_normal(seconds * front.sample_rate)
+    shape: dict[str, Any] = {"hop_length": front.hop, "win_length": front.win_length}
+    shape["window"] = "hamming"
+    spectrum = librosa.stft(noise, n_fft=front.n_fft, pad_mode="reflect", **shape)
+    spectrum /= (np.pi / 4 * float((front.window**2).sum())) ** 0.5  # of mean magnitude 1
+    weights = front.filters.sum(1).cpu().numpy()
+    level = log_mel - np.log(np.maximum(weights, EPS))[:, None]  # an empty band has no weight
+    centres = librosa.mel_frequencies(front.n_mels + 2, fmin=0, fmax=front.sample_rate / 2)[1:-1]
+    bins = np.arange(front.n_fft // 2 + 1) * front.sample_rate / front.n_fft
+    gain = np.exp([np.interp(bins, centres, frame) for frame in level.T]).T
+    sound = librosa.istft(spectrum * gain, length=len(noise), **shape)
+    return soxr.resample(sound, front.sample_rate, rate)
 
 
 def players(sounds: Mapping[str, np.ndarray], sample_rate: int) -> HTML:
