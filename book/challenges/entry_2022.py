@@ -122,15 +122,16 @@ truth = test.labels.numpy()
 said = {name: one.ask(test.x) for name, one in systems.items()}
 p = said["published"]
 scores = official(p, clips).set_index("group").rename_axis(None)
-shown = scores[["clips", "locations"]].assign(**{
+shown = pd.DataFrame({
     "log loss (nats)": span(scores, "log_loss"),
-    "accuracy (%)": span(scores, "accuracy", 100, ".1f")})
+    "accuracy (%)": span(scores, "accuracy", 100, ".1f")}, scores.index)
 assert np.allclose(p.sum(1), 1) and scores["log_loss"].gt(0).all()
-shown.filter(regex="overall|device", axis=0)
+head = shown.join(scores[["clips", "locations"]])
+head.filter(regex="overall|device", axis=0)
 
 # %% tags=["nbval-ignore-output"]
 for row in ("overall", "seen devices", "unseen devices"):
-    both = shown.iloc[:, 2:].reindex([row]).fillna("–").iloc[0]
+    both = shown.reindex([row]).fillna("–").iloc[0]
     glue(row.split()[0], "{} nats and {} %".format(*both))
 price = moved({"": (floats.ask(test.x), p)}).iloc[0]
 glue("price", "{} nats and {} points".format(*price))
@@ -183,7 +184,7 @@ glue("scene", loss.idxmax())
 glue("scene_part", float(scenes["part"].loc[loss.idxmax()]))
 glue("scene_places", int(scenes["locations"].max()))
 assert abs(scenes["part"].sum() - 100) < 1
-listed = shown.iloc[:, 2:].assign(**{"of all (%)": part.round(1)})
+listed = shown.assign(**{"of all (%)": part.round(1)})
 listed.loc["scene " + right.index].set_axis(right.index)
 
 # %% tags=["nbval-ignore-output"]
@@ -311,7 +312,7 @@ assert set(wrong) <= set(systems)
 # one number can mend.
 #
 # As trained, on logits minus published is {glue:text}`lessons` nats; with a temperature each it is {glue:text}`even`, and in
-# accuracy {glue:text}`points` points before and after. Lessons that differ in nothing but sureness would be even then.
+# accuracy {glue:text}`points` points before and after. Lessons that differ in sureness alone would be even.
 #
 # These intervals are over locations: these trainings, other places. Two other trainings may come out the other way
 # round. [The study of slips](slips.ipynb) has five of each lesson, and of labels alone, on a corpus of the same kind.
@@ -350,9 +351,8 @@ glue("fair_lost", float(100 * (1 - after.mean() / before.mean())))
 glue("fair_pairs", len(before))
 
 # %% [markdown]
-# The last two columns are log loss minus that of labels. An interval over seeds answers for other trainings at these
-# places, one over places for other recordings. A lesson that is to be praised has to beat labels in both: of these four
-# intervals, {glue:text}`below` lie below zero.
+# The last columns are log loss minus that of labels: over seeds for other trainings, over places for other recordings.
+# A lesson should beat labels in both; of these four intervals, {glue:text}`below` lie below zero.
 #
 # Does the temperature matter to such comparisons? In [the comparison](../distillation/comparison.ipynb) labels are smoothed
 # by {glue:text}`fair_smoothing`, which makes a student less sure than it could be: validation clips give it a temperature of
