@@ -172,8 +172,8 @@ ordered = firsts.sort_values("scene").iterrows()
 fig, axes = plt.subplots(2, 5, figsize=(8, 4), sharex=True, sharey=True)
 for ax, (_, row) in zip(axes.flat, ordered, strict=False):
     sound = read_audio(corpus.root / row["filename"])
-    ax.imshow(log_mel(sound[None])[0, 0], origin="lower", aspect="auto",
-              cmap="magma", interpolation="nearest")
+    ax.imshow(log_mel(sound[None])[0, 0].numpy(), origin="lower",
+              aspect="auto", cmap="magma", interpolation="nearest")
     ax.set_title(row["scene"].replace("_", " "), fontsize=9)
     ax.grid(False)
 for ax in axes[:, 0]:
