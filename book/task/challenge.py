@@ -409,7 +409,7 @@ table = scores.table().set_index("group").iloc[:, 2:]
 table = table[table.index.isin(["overall", "device a", "unseen"])]
 for group, (mid, low, high) in (100 * table.iloc[:, :3]).iterrows():
     glue(group.replace(" ", "_"), f"{mid:.1f} % ({low:.1f} to {high:.1f})")
-table.round(3)
+table.round(2).T
 
 # %% [markdown]
 # It is right in {glue:text}`overall` of the clips, a scene counted like any other; a guess would be in 10 %. On device *a* it is
