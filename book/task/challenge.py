@@ -246,7 +246,7 @@ for limits in LIMITS.values():
     print(cost.within(limits, bits=8))
 
 # %% [markdown]
-# It keeps all four, with less than half of the parameters and five sixths of the MACs.
+# It keeps all four, with less than half of the parameters and about five sixths of the MACs.
 #
 # ### The chip behind the limits
 #
