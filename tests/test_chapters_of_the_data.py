@@ -114,7 +114,8 @@ def names(code: str) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.parametrize(
-    ("topic", "part"), itertools.product(("dataset", "features", "augmentation"), PARTS)
+    ("topic", "part"),
+    itertools.product(("challenge", "dataset", "features", "augmentation"), PARTS),
 )
 def test_chapter_runs(
     topic: str, part: Any, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch

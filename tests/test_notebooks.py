@@ -46,6 +46,13 @@ def beside(page: Path, link: str) -> Path:
     return Path(os.path.normpath(page.parent / link))
 
 
+def title_of(page: Path) -> str:
+    """The first-level heading of a page, named without its suffix."""
+    source, prose = page.with_suffix(".py"), page.with_suffix(".md")
+    text = source.read_text() if source.is_file() else prose.read_text()
+    return re.findall(r"^# # (.+)$" if source.is_file() else r"^# (.+)$", text, re.MULTILINE)[0]
+
+
 def content(notebook: NotebookNode) -> list[tuple]:
     """What a pair must share."""
     return [
@@ -90,10 +97,26 @@ def test_the_first_page_lists_the_parts_and_their_chapters_in_order() -> None:
     assert [(caption, book.BOOK / f"{name}.py") for caption, name in listed] == wanted
 
 
-def test_the_first_chapter_lists_the_others_in_order() -> None:
-    text = CHAPTERS[0].read_text()
-    listed = re.findall(r"^# \| \[.*?\]\((\S+)\.ipynb\)", text, re.MULTILINE)
-    assert [beside(CHAPTERS[0], f"{name}.py") for name in listed] == CHAPTERS[1:]
+def test_the_first_chapter_maps_the_book_as_the_pages_do() -> None:
+    """A row for each part, with its pages by title, in order; this page stands there unlinked."""
+    first = CHAPTERS[0]
+    rows = re.findall(
+        r"^# \| ([^|]+) \| [^|]+ \| ([^|]*\]\([^|]+) \|$", first.read_text(), re.MULTILINE
+    )
+    listed = {
+        part: [
+            (title, beside(first, link).with_suffix(""))
+            for title, link in re.findall(r"\[(.+?)\]\((\S+?)\)", cell)
+        ]
+        for part, cell in rows
+    }
+    wanted = {}
+    for part in yaml.safe_load((book.PROJECT / "_toc.yml").read_text())["parts"]:
+        if part.get("numbered"):  # all but the reference
+            pages = [book.PROJECT / chapter["file"] for chapter in part["chapters"]]
+            others = [page for page in pages if page != first.with_suffix("")]
+            wanted[part["caption"]] = [(title_of(page), page) for page in others]
+    assert list(listed.items()) == list(wanted.items())
 
 
 def test_the_next_chapter_is_the_next_one() -> None:
