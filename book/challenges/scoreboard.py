@@ -29,7 +29,7 @@
 # [quantisation](../compression/quantization.ipynb). **Data in**: `results/scoreboard.json`,
 # `results/models.json`, and for the second half the corpus and the networks of this run, built where they
 # are missing. **Data out**: nothing.
-# **In the library**: `asclib.evaluation.control`, `asclib.evaluation.scores`,
+# **In the library**: `asclib.evaluation.calibration`, `asclib.evaluation.control`, `asclib.evaluation.scores`,
 # `asclib.runs.provenance`; the study is `studies/scoreboard.py`.
 
 # %% tags=["parameters"]
