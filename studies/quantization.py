@@ -21,9 +21,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from asclib.challenge.task import SCENES
 from asclib.compression import Calibration, agreement, calibration_rows, export, simulate
 from asclib.compression.quantization import calibrated_ranges, correct_biases
-from asclib.evaluation import paired, score
+from asclib.evaluation import over_seeds, paired, score
+from asclib.evaluation.statistics import difference
+from asclib.evaluation.systems import Clips, Measure, System, linear
 from asclib.litert import LiteRT
 from asclib.runs import Experiment, build
 from asclib.runs.provenance import provenance
@@ -86,7 +89,7 @@ def quantization(
                 }
             )
         for number, drawn in calibrated(experiment, net, test.x, numbers, draws).items():
-            curve.setdefault(number, []).extend((one, logits) for one in drawn)
+            curve.setdefault(number, []).append((logits, drawn))
     return {
         "clips": {split: len(experiments[0].table(split)) for split in ("fit", "test")},
         "seeds": [experiment.seed for experiment in experiments],
@@ -98,7 +101,7 @@ def quantization(
             {"file": name, **paired(answers[name], answers["float"], clips)} for name in kinds
         ],
         "calibration": [
-            {"number": number, **_pooled(pairs, clips)} for number, pairs in curve.items()
+            {"number": number, **_over_draws(students, clips)} for number, students in curve.items()
         ],
     }
 
@@ -140,12 +143,44 @@ def _plain(experiment: Experiment) -> Tensor:
     return replace(experiment.data, views=None).clips("fit").x
 
 
-def _pooled(pairs: list[tuple[Tensor, Tensor]], clips: pd.DataFrame) -> dict[str, Any]:
-    same = [agreement(draw, logits) for draw, logits in pairs]
-    ours, base = ([probabilities(one) for one in side] for side in zip(*pairs, strict=True))
-    return {
-        "as_float": float(np.mean(same)),
-        "worst": min(same),
-        "best": max(same),
-        **paired(ours, base, clips),
-    }
+def _over_draws(
+    students: Sequence[tuple[Tensor, Sequence[Tensor]]], clips: pd.DataFrame
+) -> dict[str, Any]:
+    """Draws of clips minus floating point; students share them, so draw and seed are crossed.
+
+    Args: for each student, its logits and those of its simulation, one for each draw.
+    Returns: agreement; differences with intervals over locations, seeds and draws, as `difference`
+        takes them over seeds and teachers; their means per seed, with t intervals; and every one
+        (seeds, draws) as accuracy_per_draw and log_loss_per_draw.
+    """
+    same = [agreement(one, logits) for logits, drawn in students for one in drawn]
+    seeds, draws = len(students), len(students[0][1])
+    runs = [(seed, draw) for seed in range(seeds) for draw in range(draws)]
+    truth = pd.Index(SCENES).get_indexer(pd.Index(clips["scene"]))
+    ours = [_right_and_loss(one, truth) for _, drawn in students for one in drawn]
+    base = [_right_and_loss(logits, truth) for logits, _ in students]
+    table = Clips.of(clips)
+    found: dict[str, Any] = {"seeds": seeds, "draws": draws, "clips": len(clips)}
+    measures: tuple[Measure, ...] = ("accuracy", "log_loss")
+    for k, measure in enumerate(measures):
+        each = np.stack([one[k] for one in ours])
+        system = System("simulation", each, *(tuple(labels) for labels in zip(*runs, strict=True)))
+        exact = System("float", np.stack([one[k] for one in base]), tuple(range(seeds)))
+        whole = difference(system, exact, table, measure)
+        found |= {"locations": whole.locations, measure: whole.estimate}
+        found |= {f"{measure}_low": whole.low, f"{measure}_high": whole.high}
+        scores, exactly = (linear(one.values, table, measure)[0] for one in (system, exact))
+        per_draw = (scores.reshape(seeds, draws) - exactly[:, None]).tolist()
+        per_seed = [float(np.mean(row)) for row in per_draw]
+        found |= {f"{measure}_per_draw": per_draw, f"{measure}_per_seed": per_seed}
+        ends = "seeds" if measure == "accuracy" else "log_loss_seeds"
+        found |= dict(zip((f"{ends}_low", f"{ends}_high"), over_seeds(per_seed), strict=True))
+    agreed = {"as_float": float(np.mean(same)), "worst": min(same), "best": max(same)}
+    return agreed | found
+
+
+def _right_and_loss(logits: Tensor, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(clips,) of 1 or 0, and of -ln p(true scene)."""
+    p = probabilities(logits)
+    losses = -np.log(np.clip(p[np.arange(len(truth)), truth], np.finfo(float).eps, 1))
+    return (p.argmax(1) == truth).astype(float), losses

@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from scipy import stats
 
+from asclib.challenge.task import SCENES
 from asclib.compression import Calibration, agreement, calibration_rows, simulate
 from asclib.runs import Experiment
 from asclib.store import results
@@ -35,10 +39,44 @@ def test_the_calibration_curve_is_that_of_the_simulation(tiny):
             )
         assert row["as_float"] == pytest.approx(np.mean(same))
         assert (row["worst"], row["best"]) == pytest.approx((min(same), max(same)))
-        assert row["accuracy_per_seed"] == pytest.approx(change, abs=1e-9)
+        (per_draw,) = row["accuracy_per_draw"]
+        assert per_draw == pytest.approx(change, abs=1e-9)
+        assert row["accuracy_per_seed"] == pytest.approx([np.mean(change)], abs=1e-9)
     (file,) = found["files"]
     assert file["as_simulated"] >= 0.98
     assert found["float_accuracy"] == pytest.approx([macro_accuracy(logits, test.labels)])
+
+
+def test_draws_of_clips_are_no_trainings():
+    """Two students, three draws: the interval over seeds has one degree of freedom, not five."""
+    scenes = ("airport", "bus")
+    clips = pd.DataFrame([(s, f"{s}-city-{k}-0") for s in scenes for k in range(12)])
+    clips.columns = ["scene", "recording"]
+    truth = np.repeat([SCENES.index(scene) for scene in scenes], 12)
+
+    def wrong(*rows):  # logits that name the true scene but in these rows
+        logits = 5 * torch.eye(10)[truth]
+        logits[list(rows)] = 5 * torch.eye(10)[5]
+        return logits
+
+    drawn = [wrong(0), wrong(0, 12), wrong()], [wrong(0, 1), wrong(12), wrong(12, 13)]
+    students = [(wrong(), draws) for draws in drawn]
+    row = quantization._over_draws(students, clips)
+    lost = np.array([[1, 2, 0], [2, 1, 2]]) / -24
+    assert (row["seeds"], row["draws"], row["clips"]) == (2, 3, 24)
+    np.testing.assert_allclose(row["accuracy_per_draw"], lost)
+    np.testing.assert_allclose(row["accuracy_per_seed"], lost.mean(1))
+    assert row["accuracy"] == pytest.approx(lost.mean())
+    ends = row["seeds_low"], row["seeds_high"]
+    np.testing.assert_allclose(
+        ends, stats.t.interval(0.95, 1, lost.mean(), stats.sem(lost.mean(1)))
+    )
+    wide, pooled = row["seeds_high"] - row["seeds_low"], stats.sem(lost.ravel())
+    assert wide > 2 * stats.t.ppf(0.975, 5) * pooled  # what six independent tries would claim
+    np.testing.assert_allclose(row["log_loss_per_draw"], -5 * lost, rtol=1e-6)
+    alike = [(exact, [exact] * 3) for exact, _ in students]
+    same = quantization._over_draws(alike, clips)
+    assert (same["accuracy_low"], same["accuracy_high"], same["worst"]) == (0, 0, 1)
 
 
 @pytest.mark.parametrize("name", ["quantization", "quantization_real"])
