@@ -55,8 +55,8 @@ as_printed = profile == "quick" and data_root is None
 #
 # $$ \text{flattery} = \text{promise} - \text{truth} $$
 #
-# A slip can do two kinds of harm. It can make a worse network, and lower the truth. Or it can leave the
-# network alone and raise the promise. The second kind is the more dangerous one: it feels like success.
+# A slip can make a worse network, and lower the truth. Or it can leave the
+# network alone and raise the promise. The second is the more dangerous kind: it feels like success.
 #
 # Three of the four slips of this chapter stand in the published programs of the system that this book
 # rebuilds {cite}`ipleiria2023dcase`; the fourth is one forgotten line away. None is exotic.
@@ -66,8 +66,7 @@ as_printed = profile == "quick" and data_root is None
 #
 # ## The luckiest of many
 #
-# One mistake will come up twice: to choose by a number, and then to report that number. In the third slip the test
-# chooses an epoch, in the fourth validation does. Suppose $K$
+# One mistake will come up twice: to choose by a number, and then to report it. Suppose $K$
 # networks that are all equally good, right on a share $p$ of all clips. On $n$ clips each of them scores
 # $p$ plus luck, with a standard deviation of $\sigma = \sqrt{p (1 - p) / n}$. The best of them looks
 # better than it is by about
@@ -94,10 +93,10 @@ ax.legend()
 show(figure)
 
 # %% [markdown]
-# Real candidates are no such dice. Networks that resemble each other leave luck less room. But the clips of one recording
-# stand or fall together, so that $n$ is nearer to the number of recordings, which gives it more. What is luck worth in the challenge,
-# whose organisers score clips with labels that nobody had? A team may send four systems, and its rank is that of the best. How
-# many clips there are we take from the printed intervals, about a quarter of a point to either side {cite}`dcase2025results`.
+# Real candidates are no such dice. Networks that resemble each other leave luck less room; but the clips of one recording
+# stand or fall together, which gives it more. What is luck worth in the challenge, where a team may send four systems, and its
+# rank is that of the best? How many clips there are we take from the printed intervals, about a quarter of a point to either
+# side {cite}`dcase2025results`.
 
 # %%
 def lucky(n, networks):
@@ -110,8 +109,9 @@ evaluation = int(p * (1 - p) * (1.96 / 0.0025) ** 2)
 print(f"4 systems, evaluation set: {lucky(evaluation, 4):.2f} points,",
       f"{lucky(evaluation // 10, 4):.2f} if ten clips fall together")
 half = study["clips"]["test"] // 2
-glue("luck_12", f"{lucky(half, 12):.1f}")
-print(f"12 epochs on {half} clips, half of our test: {lucky(half, 12):.1f}")
+dice = f"{lucky(half, 12):.1f}"
+print(f"12 epochs on {half} clips, half of our test: {dice} points")
+glue("luck_12", dice)
 
 # %% [markdown]
 # So a rank flatters by some tenths of a point. The published system gained no more from one year to the next:
@@ -142,8 +142,8 @@ assert table.loc["fit", "macro accuracy (%)"] > 15
 table
 
 # %% [markdown]
-# Does it know better what it hears more often? Where a second is there through two devices, the student hears it twice an
-# epoch. Listen to one of these, at the 8 kHz that it hears:
+# Does it know better what it hears more often? A second that is there through two devices is heard twice an
+# epoch. Here is one, at the networks' 8 kHz:
 
 # %% tags=["nbval-ignore-output"]
 from IPython.display import display
@@ -161,7 +161,7 @@ assert waves.shape == (times.max(), 8_000)
 players(dict(zip("device " + pair.index, waves, strict=True)), 8_000)
 
 # %% [markdown]
-# What is heard once comes through the main device alone. So we compare clips of that device only:
+# What is heard once came through the main device. So we compare clips of that device only:
 
 
 # %% tags=["nbval-ignore-output"]
@@ -183,15 +183,14 @@ assert not as_printed or known.loc[2].gt(known.loc[1])["accuracy (%)"]
 known.rename_axis("times an epoch").round(1)
 
 # %% [markdown]
-# So what is heard twice is known better, on one device too. (± is a 95 % interval over locations. They are other
-# seconds, so this is a lead.) In the third slip clips are heard nine times.
+# So what is heard twice is known better, on one device too. (± is half a 95 % interval over locations. These are different
+# seconds, so it is a lead.) In the third slip clips are heard nine times.
 #
 # ## The experiment
 #
 # `python -m studies slips` trains the student of the quick profile with each slip and without it, from the
-# same initial weights for the same seed, and keeps what the network answers after *every* epoch. Which
-# epoch counts is decided afterwards, so one training serves several rules of choice. One teacher answers
-# for all seeds. These are the trainings:
+# same initial weights for the same seed, and keeps what it answers after *every* epoch: one training serves several rules
+# of choice. One teacher answers for all seeds. These are the trainings:
 
 # %%
 columns = ["clips to fit on", "held out"]
@@ -248,10 +247,10 @@ def show_slip(slip):
 # %% [markdown]
 # Every difference below is with the slip minus without it, in points, ± half of its 95 % interval over the
 # {glue:text}`slips_seeds` seeds. The last column is a second interval for the truth, over the {glue:text}`slips_recordings` recordings
-# of the test. The file is older than today's `evaluation.paired`: these are percentiles of a bootstrap that drew recordings and
-# left the trainings fixed, and so they are lopsided. A new run of the study gives one interval over locations and seeds together, and names it so.
-# Neither of the two is always the wider one: what learnt from test clips differs more between recordings, last weights at a
-# constant rate more between seeds. So we ask for both. Promise and flattery have
+# of the test. It is lopsided, since the file is older than today's `evaluation.paired`: a bootstrap drew recordings and held
+# the trainings fixed. A new run will print one interval over locations and seeds together.
+# Neither of ours is always the wider one: what learnt from test clips differs more between recordings, last weights
+# at a constant rate more between seeds. So we ask for both. Promise and flattery have
 # the first only, since the study kept no answers to the clips held out. In most arms these are the same
 # {glue:text}`slips_held` for all seeds, and another {glue:text}`slips_held` might say something else.
 #
@@ -259,10 +258,10 @@ def show_slip(slip):
 #
 # [Response distillation](../distillation/response.ipynb) shows what the published loss did: the networks end in a
 # softmax, and the loss took another one of their probabilities {cite}`ipleiria2023dcase`. It also left out the factor $T^2$,
-# 9 at $T = 3$. The 2023 program of November then multiplied the term by 50, and went to $T = 1$: two steps
-# down and two up. How much of the teacher is left after each? Here is the size of its gradient beside that of the labels,
-# for a student at its start and a teacher that is sure, both made up. The labels weigh $\alpha = 0.1$, as in 2022 and in the study,
-# or $10^{-5}$, as in the second phase of [RRS](../distillation/rrs.ipynb) in 2023.
+# 9 at $T = 3$. A program of 2023 then multiplied the term by 50, and went to $T = 1$. How much of the teacher
+# is left after each? Here is its gradient beside that of the labels, for a student at its start and a teacher that is sure, both
+# made up. The labels weigh $\alpha = 0.1$, as in 2022 and in our study, or $10^{-5}$, as in 2023 in the second phase of
+# [RRS](../distillation/rrs.ipynb).
 
 # %%
 from asclib.distillation import losses
@@ -290,13 +289,12 @@ pull
 # %% [markdown]
 # At $\alpha = 0.1$ the teacher of the correct loss pulls {glue:text}`pull_r` times as hard as the labels, without $T^2$
 # {glue:text}`pull_t` times, and with the second softmax {glue:text}`pull_d` times: the softmax does
-# more harm than the missing factor. Still with the second softmax, but at $T = 1$, it is {glue:text}`pull_o`, and fifty times that is
-# {glue:text}`pull_f`. As the student grows sure, its inner softmax [passes on less and less](../distillation/response.ipynb). So in the program of
-# 2022 the slip silences the teacher.
+# more harm than the missing factor. With it, but at $T = 1$, it is {glue:text}`pull_o`, and fifty times that {glue:text}`pull_f`. A student
+# that grows sure [hears still less](../distillation/response.ipynb). So in 2022 the slip silences the teacher.
 #
-# Not so in 2023. With $\alpha = 10^{-5}$ the teacher pulls about {glue:text}`pull_d_2023` times as hard as the labels in the version of April,
-# {glue:text}`pull_f_2023` times in that of November, through both softmaxes. There the slip makes the teacher's answers blunter; it
-# silences nobody. Our arm with the factor of 50 keeps $\alpha = 0.1$, and is not that program.
+# Not so in 2023. At $\alpha = 10^{-5}$ the teacher pulls about {glue:text}`pull_d_2023` times as hard as the labels in the version of April,
+# {glue:text}`pull_f_2023` times in that of November, the second softmax included. It makes the answers blunter there, and
+# silences nobody. Our arm with the factor of 50 keeps $\alpha = 0.1$: it is not that program.
 #
 # This slip flatters nobody. It makes another network, and promise and truth should move together. We expected
 # that the student would learn no more than from labels alone, and that the factor of 50 would mend it. Did it?
@@ -305,11 +303,11 @@ pull
 show_slip("double softmax")
 
 # %% [markdown]
-# No. With the factor of 50 the student stands at {glue:text}`slip_fifty_truth` points of truth against labels alone
-# ({glue:text}`slip_fifty_wide` over recordings), about where the correct loss stands, {glue:text}`slip_response_truth`. With its
-# teacher silenced it stands at {glue:text}`slip_idle_truth`. These means fit the gradients, but the intervals leave room for several points.
+# It did not. With the factor of 50 the student stands at {glue:text}`slip_fifty_truth` points of truth against labels alone
+# ({glue:text}`slip_fifty_wide` over recordings), much like the correct loss, {glue:text}`slip_response_truth`; with its
+# teacher silenced at {glue:text}`slip_idle_truth`. The means fit the gradients, the intervals leave room for several points.
 #
-# So there was no lesson to spoil. This teacher is of the quick profile, and is [not shown to be better](../networks/teacher.ipynb) than its
+# So there was no lesson to spoil: this teacher, of the quick profile, is [not shown to be better](../networks/teacher.ipynb) than its
 # student. The slip itself stands at {glue:text}`slip_double_truth` against the loss on logits, the opposite of what we
 # expected; that includes zero.
 #
@@ -341,10 +339,10 @@ show_slip("leaky split")
 # Held out by clips, the promise is higher by {glue:text}`slip_leak_promise` points. In truth the student differs by
 # {glue:text}`slip_leak_truth`, and the difference of the two, the flattery, is {glue:text}`slip_leak_flattery`; both include zero.
 #
-# The instrument is blunt, and the upper table shows why. Locations were drawn without regard to scenes, so some scenes
-# are held out by few clips, and the same seed draws quite different clips in the two arms, which leaves little of a pair.
+# The instrument is blunt, as the upper table shows. Locations were drawn without regard to scenes, so some scenes
+# are held out by few clips, and the same seed draws different clips in the two arms.
 # The student by clip has also heard more locations, which may help its truth. Even scenes, and folds that hold
-# every clip out once, would be sharper; that has not been trained.
+# every clip out once, would be sharper.
 #
 # [The data](../task/dataset.ipynb) has such folds, for a light classifier and more clips, in two renderings of the corpus.
 # Does it leave the answer open too? Its strength $C$ says how closely it may follow single clips. Validation by location chose
@@ -370,17 +368,16 @@ light[["promise", "truth", "flattery"]].unstack().round(1)
 # %% [markdown]
 # It does not. At $C = 1$ single clips drawn within cities flatter by {glue:text}`light_clip_free_0` and {glue:text}`light_clip_free_1` points,
 # at the chosen $C = 0.001$ by {glue:text}`light_clip_some_0` and {glue:text}`light_clip_some_1`, at $C = 0.00001$ by {glue:text}`light_clip_tight_0` and
-# {glue:text}`light_clip_tight_1`. Yet at the two ends the truth is nearly the same, {glue:text}`light_clip_tight_0_truth` and
-# {glue:text}`light_clip_tight_1_truth` % against {glue:text}`light_clip_free_0_truth` and {glue:text}`light_clip_free_1_truth` %. How much a leak flatters
-# does not follow from how good the classifier is, but from how closely it may follow its clips. Whoever chose by this
+# {glue:text}`light_clip_tight_1`. Yet at the two ends the truth is nearly the same: {glue:text}`light_clip_tight_0_truth` and
+# {glue:text}`light_clip_tight_1_truth` %, {glue:text}`light_clip_free_0_truth` and {glue:text}`light_clip_free_1_truth` %. What a leak adds
+# depends on how closely the classifier may follow its clips, and not on how good it is. Whoever chose by this
 # promise would take $C = 1$, and [lose truth](../task/dataset.ipynb) by it.
 #
-# These are flatteries by themselves, with intervals over locations. Held out by whole locations they are near zero, and each of those
-# intervals holds zero; subtract them to compare with the student, whose figure is such a difference.
 # Copies, which the published program had, hardly matter: with them it is {glue:text}`light_copies_free_0` and {glue:text}`light_copies_free_1`
-# points at $C = 1$, {glue:text}`light_copies_some_0` and {glue:text}`light_copies_some_1` at $C = 0.001$. Siblings suffice, for what remembers
-# them. Our student of twelve epochs does not know even its own clips well, which would explain its smaller figure. On TAU
-# a recording is ten clips and training takes hundreds of epochs: there we expect more, unmeasured.
+# at $C = 1$, {glue:text}`light_copies_some_0` and {glue:text}`light_copies_some_1` at $C = 0.001$. Siblings suffice, for what remembers
+# them. By whole locations every interval holds zero; subtract those rows before you compare with the student, whose figure is a
+# difference. Our student of twelve epochs does not know even its own clips well, which would explain that it is smaller. On TAU
+# a recording is ten clips and training takes hundreds of epochs: we expect more there, unmeasured.
 #
 # ## Three: the test in the training
 #
@@ -411,26 +408,24 @@ show_slip("test in training")
 # %% [markdown]
 # With the test in training, the promise rises by {glue:text}`slip_train_promise` points, and {glue:text}`slip_train_flattery` of
 # them are flattery, far more than the table of memory would let one fear. Probably that is how this test is made:
-# each second of it is heard through nine devices, so {glue:text}`slips_test` clips are {glue:text}`slips_seconds` different seconds,
-# each there nine times an epoch. No arm hears them once, so this is a guess. TAU's test is parallel as well, through
-# the same nine devices {cite}`heittola2020acoustic`.
+# it is heard through nine devices, so {glue:text}`slips_test` clips are {glue:text}`slips_seconds` different seconds,
+# each there nine times an epoch. (TAU's test has the same nine {cite}`heittola2020acoustic`.) No arm hears each second once, so this is a guess.
 #
 # The truth stands at {glue:text}`slip_train_truth` over seeds, and at {glue:text}`slip_train_wide` over
-# recordings, which includes zero. If it rose, three things could be behind it:
-# more locations, the devices of the test, and {glue:text}`slips_more` % more clips, and so more steps, in each epoch.
-# Either way the clips may be put to good use; the mistake would be to report on them.
+# recordings, which includes zero. If it rose, it may be for more locations, for the devices of the test, or for
+# {glue:text}`slips_more` % more clips, and so more steps, in each epoch. The clips may be put to good use; the mistake would be to report on them.
 #
 # Choosing an epoch on the test changes the promise by {glue:text}`slip_choose_promise` and the truth by
 # {glue:text}`slip_choose_truth`; the flattery is {glue:text}`slip_choose_flattery`, open. Twelve dice would give {glue:text}`luck_12`. But
-# one-cycle is at its best at its end: {glue:text}`slips_late` choices fell on the last two epochs. With so little to choose from
-# the experiment could hardly have come out otherwise. The next slip has a training with more.
+# one-cycle is at its best at its end: {glue:text}`slips_late` choices fell on the last two epochs, so the experiment could hardly
+# have come out otherwise. The next slip has more to choose from.
 #
 # ## Four: the last weights instead of the best
 #
 # The authors trained at a constant rate until validation had not improved for 20 epochs; the programs of
 # 2023 then go back to the best weights. Whoever forgets that keeps weights from 20 epochs later. What
-# does it cost? Our trainings are shorter, of a fixed length and without patience, so we compare the
-# best weights with the last ones. {numref}`fig-slips-epochs` has two schedules. The constant rate is given twice
+# does it cost? Our trainings have a fixed length, so we compare the
+# best weights with the last ones ({numref}`fig-slips-epochs`). The constant rate is given twice
 # the epochs; rows that say "half as long" look at the first half only.
 
 # %% mystnb={"figure": {"name": "fig-slips-epochs", "caption": "Study, quick profile, embedded corpus: accuracy after every epoch, the mean of five seeds with a band from the lowest to the highest. Left the constant rate, right one-cycle. Each seed on the test, side by side: a dot at the epoch that validation chose, a ring at the last."}, "image": {"alt": "Two panels of accuracy against epoch. Each shows a dark and a bright line within bands, with dots at chosen epochs and rings at the last."}}
@@ -482,8 +477,8 @@ show_slip("last weights")
 # {glue:text}`slip_half_truth`, and {glue:text}`slip_half_wide` over recordings, which excludes zero: other recordings would
 # probably show it too, but five other trainings might not.
 #
-# And what does it promise? At the constant rate the last weights promise {glue:text}`slip_constant_promise` points against the best:
-# the best epoch's validation score is the luckiest of many. In flattery that is {glue:text}`slip_constant_flattery`, open.
+# And what does it promise? At the constant rate the last weights promise {glue:text}`slip_constant_promise` points against the best,
+# whose score is the luckiest of many. In flattery that is {glue:text}`slip_constant_flattery`, open.
 # Whoever chose on the test here would promise {glue:text}`jump_con_e:.1f` points more than validation's choice has, against
 # {glue:text}`jump_one_e:.1f` under one-cycle; how much of that is flattery no clips are left to say. Exercise 3 asks validation.
 #
@@ -513,8 +508,8 @@ table.rename_axis(None)
 # much, about as much as the one with the leaking split, {glue:text}`flattery_held_out_by_clip`; the one with other locations
 # for each seed promises {glue:text}`flattery_held_out_by_location`. Why is it so far off? Against the devices that
 # were in training alone, the last column, it is {glue:text}`heard_labels`. (Where the promise is read off the test, that column says
-# nothing.) And validation is mostly the main device, where the test weighs all alike. So we weigh this run's clips by the devices of validation,
-# with intervals over locations:
+# nothing.) And validation is mostly the main device, where the test weighs all alike. So we weigh this run's clips by the
+# devices of validation, with half a 95 % interval over locations:
 
 # %% tags=["nbval-ignore-output"]
 mix = heard["validation"]["device"].value_counts(normalize=True)
@@ -534,10 +529,9 @@ table["±"] = np.hypot(*found["half"].to_numpy().T)
 table.round(1)
 
 # %% [markdown]
-# Where ± is wider than the gap, and one device alone has few clips, the devices may be all of it: that is open, for one training.
-# What else could be behind it are the places, one fixed choice of {glue:text}`slips_held` clips that may simply be easier than
-# {glue:text}`slips_recordings` other recordings, and the epoch, which is chosen on the first. So compare a slip with its own
-# control, as in {numref}`fig-slips-all`, and not with another row.
+# Where ± is wider than the gap, one training leaves it open whether devices are all of it. What else there could be are the places, one
+# fixed choice of {glue:text}`slips_held` clips against {glue:text}`slips_recordings` recordings, and the epoch, which is chosen on the
+# first. So compare a slip with its own control, as in {numref}`fig-slips-all`, and not with another row.
 
 # %% mystnb={"figure": {"name": "fig-slips-all", "caption": "Study, quick profile, embedded corpus: what each slip adds to the promise, to the truth, and to the flattery, their difference, with 95 % intervals over seeds. Each row names the system with the slip, and under it the one without. The axis is broken between 25 and 41 points."}, "image": {"alt": "Ten rows of three dots with horizontal bars, three for each comparison, around a vertical line at zero; two dots stand far to the right, beyond a break of the axis."}}
 figure, axes = plt.subplots(1, 2, figsize=(7, 6.4), sharey=True,
@@ -591,8 +585,8 @@ table.assign(**{c: table[c].map(small) for c in ("p", "after Holm")})
 
 # %% [markdown]
 # Of {glue:text}`slips_tests`, {glue:text}`slips_alone` fall under 0.05 by themselves, and {glue:text}`slips_survive` after the correction: promise
-# and flattery of the test in training. The rest are leads for a larger study. In particular, no
-# slip is shown to lower the truth; the nearest are the factor of 50, over seeds only, and the
+# and flattery of the test in training. The rest are leads for a larger study. No
+# slip is shown to lower the truth; nearest are the factor of 50, over seeds only, and the
 # last weights half as long, over recordings only.
 #
 # ## What we expected
@@ -633,16 +627,16 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
               "-100 to 0": "below 0", True: "yes", False: "no"})
 
 # %% [markdown]
-# Of {glue:text}`slips_expected` expectations, {glue:text}`slips_inside` came out inside their range. That
+# Of {glue:text}`slips_expected` expectations, {glue:text}`slips_inside` came out inside their range; that
 # {glue:text}`slips_possible` cannot be excluded is no achievement, since many intervals are wide. Excluded, each
 # by itself: {glue:text}`slips_wrong`. Still excluded once we allow for their number: {glue:text}`slips_surely`.
-# There we guessed from what a student usually remembers, and did not count that each second of the test is there nine
+# There we did not count that each second of the test is there nine
 # times, probably the reason. The others, if real, have one cause: we took for granted that the teacher's lesson helps.
 #
-# All of this is measured on the embedded corpus with a student of the quick profile. On TAU, where a
-# location has many more recordings and a training hundreds of epochs, sizes will differ. Still to be trained are the leak with even
+# All of this is the embedded corpus and a student of the quick profile. On TAU, where a
+# location has many more recordings and a training hundreds of epochs, sizes will differ. Left to train: the leak with even
 # folds and a student that remembers, the second softmax with a teacher that helps and at the $\alpha$ of 2023, and
-# a test in training that is heard once.
+# a test that is heard once.
 #
 # ## Your own code
 #
@@ -707,8 +701,8 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 #         print(arm, k, truth[chosen].mean().round(1), extra.mean().round(1))
 # ```
 # `extra` is what choosing adds to the flattery of a blind epoch. At the constant rate truth rises with $K$ at
-# first, since a bad last epoch is avoided, and `extra` grows all the way. Under one-cycle the choice does not change after three: truth stays.
-# What `extra` still gains are early epochs, which promise little. Five seeds: take the shape, not the digits.
+# first, since a bad last epoch is avoided, and `extra` grows all the way. Under one-cycle the choice, and truth, do not change after
+# three. Five seeds: take the shape, not the digits.
 # :::
 #
 # **4.** You have one data set, no official test, and want both: all clips in training, and an honest
@@ -717,8 +711,8 @@ told.replace({"0 to 100": "above 0", "10 to 100": "above 10",
 # :::{dropdown} Solution
 # Cross-validation by location: train several times, each time without another part of the locations, and score each part with
 # the network that has not heard it. The number is honest for the *recipe*. Then train once on everything, and
-# report the number of the recipe. The halves of this chapter are such a scheme with two parts. Settings belong to the
-# recipe: choose them in each round by another cross-validation among the clips to train on. That is nested validation.
+# report it. The halves of this chapter are such a scheme with two parts. Settings belong to the
+# recipe: choose them in each round by another cross-validation among the clips to train on, which is nested validation.
 # :::
 #
 # ## What is next
