@@ -523,9 +523,9 @@ for name in ("validation", "test"):
             }.items():
         rows[kind, name] = weighed(heard[name], weight)
 found = pd.DataFrame(rows, ["mean", "half"]).T.unstack()
-table = found["mean"][["validation", "test"]]
-table = table.assign(gap=table["validation"] - table["test"])
+table = found["mean"][["validation", "test"]].eval("gap = validation - test")
 table["±"] = np.hypot(*found["half"].to_numpy().T)
+assert np.isclose(table["test"]["all clips"], heard["test"]["hit"].mean())
 table.round(1)
 
 # %% [markdown]
