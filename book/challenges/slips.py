@@ -183,7 +183,7 @@ assert not as_printed or known.loc[2].gt(known.loc[1])["accuracy (%)"]
 known.rename_axis("times an epoch").round(1)
 
 # %% [markdown]
-# So what is heard twice is known better, on one device too. (± is half a 95 % interval over locations. These are different
+# In the run printed here, what is heard twice is known better, on one device too. (± is half a 95 % interval over locations. These are different
 # seconds, so it is a lead.) In the third slip clips are heard nine times.
 #
 # ## The experiment
@@ -307,7 +307,7 @@ show_slip("double softmax")
 # ({glue:text}`slip_fifty_wide` over recordings), much like the correct loss, {glue:text}`slip_response_truth`; with its
 # teacher silenced at {glue:text}`slip_idle_truth`. The means fit the gradients, the intervals leave room for several points.
 #
-# So there was no lesson to spoil: this teacher, of the quick profile, is [not shown to be better](../networks/teacher.ipynb) than its
+# So no lesson was seen that the slip could spoil: this teacher, of the quick profile, is [not shown to be better](../networks/teacher.ipynb) than its
 # student. The slip itself stands at {glue:text}`slip_double_truth` against the loss on logits, the opposite of what we
 # expected; that includes zero.
 #
@@ -401,7 +401,7 @@ light[["promise", "truth", "flattery"]].unstack().round(1).rename(kinds)
 kept = runs.loc[runs["system"] == "epoch chosen on the test", "epochs"]
 late = np.stack(kept) >= study["plans"]["labels"]["epochs"] - 2
 curves = pd.DataFrame(study["curves"]).groupby("arm")
-titles = {"constant rate": "constant rate", "labels": "one-cycle"}
+titles, steps = {"constant rate": "constant rate", "labels": "one-cycle"}, {}
 glue("slips_late", f"{late.sum()} of {late.size}")
 show_slip("test in training")
 
@@ -450,20 +450,20 @@ show(figure)
 # gain here, and what do the last weights cost?
 
 # %%
-rows = {}
 for arm, title in titles.items():
     seen, test = (100 * np.stack(curves.get_group(arm)[part])
                   for part in ("validation", "test"))
     jump, other = (np.diff(z)[:, -5:].ravel() for z in (seen, test))
     best = runs.loc[runs["system"] == arm, "epochs"].str[0]
     gain = test.max(1) - test[np.arange(len(test)), best]
-    rows[title] = {"the last step": np.abs(np.diff(seen)[:, -1]).mean(),
-        "a step of the last five, validation": np.abs(jump).mean(),
+    steps[title] = {
+        "validation, last step": np.abs(np.diff(seen)[:, -1]).mean(),
+        "validation, a step of the last five": np.abs(jump).mean(),
         "correlation with the test's": np.corrcoef(jump, other)[0, 1],
         "best of the test, less the chosen": gain.mean()}
-    for name, value in zip("cade", rows[title].values(), strict=True):
+    for name, value in zip("cade", steps[title].values(), strict=True):
         glue(f"jump_{title[:3]}_{name}", value)
-display(pd.DataFrame(rows).round(2))
+display(pd.DataFrame(steps).round(2))
 show_slip("last weights")
 
 # %% [markdown]
@@ -529,7 +529,7 @@ assert np.isclose(table["test"]["all clips"], heard["test"]["hit"].mean())
 table.round(1)
 
 # %% [markdown]
-# Where ± is wider than the gap, one training leaves it open whether devices are all of it. What else there could be are the places, one
+# Where ± is wider than the gap, one training leaves it open whether the devices are all of it. It may also be the places, one
 # fixed choice of {glue:text}`slips_held` clips against {glue:text}`slips_recordings` recordings, and the epoch, which is chosen on the
 # first. So compare a slip with its own control, as in {numref}`fig-slips-all`, and not with another row.
 
