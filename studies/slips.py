@@ -77,7 +77,7 @@ ARMS = {
     "labels": Arm(),
     "response": Arm(TECHNIQUES["response"][0]),
     "double softmax": Arm(_DOUBLE),
-    # the 2023 program: 50 times the loss, at T = 1
+    # 50 times the loss, at T = 1, as in 2023, but the labels still weigh 0.1 instead of 1e-5
     "double softmax x 50": Arm(
         replace(_DOUBLE, weight=50 * _DOUBLE.weight, arguments={"temperature": 1.0})
     ),
@@ -306,8 +306,11 @@ def slips(experiments: list[Experiment]) -> dict[str, Any]:
 
     Args: experiments of one profile and several seeds; one teacher answers for all.
     Returns: promise and truth of every system and seed, their means, and for each pair of COMPARED
-        the differences: of the truth with both intervals (`evaluation.paired`), and of the promise
-        and of what is promised too much (promise - truth) with t intervals over seeds.
+        the differences: of the truth with its interval over locations and seeds, and with that over
+        seeds alone (`evaluation.paired`); of the promise and of what is promised too much
+        (promise - truth) with t intervals over seeds. The committed file is older: there the first
+        interval is of a bootstrap over recordings, the seeds held fixed, and the row names their
+        number as `recordings` where a new one has `locations`.
     """
     answers(experiments[0].teacher(), experiments[0].data)
     jobs = [(experiment, name) for experiment in experiments for name in ARMS]

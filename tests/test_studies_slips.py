@@ -127,13 +127,18 @@ def test_every_system_has_a_promise_and_a_truth_for_every_seed(experiment, resul
     assert row["truth"] == pytest.approx(macro_accuracy(torch.from_numpy(answer), test), abs=1e-5)
 
 
-def test_differences_are_those_of_the_runs(results):
+def test_differences_are_those_of_the_runs(experiment, results):
+    n_places = places(experiment.table("test")).nunique()
     runs = pd.DataFrame(results["runs"]).set_index(["system", "seed"])
     assert len(results["differences"]) == len(COMPARED)
     for row in results["differences"]:
         ours, base = runs.loc[row["system"]], runs.loc[row["base"]]
         promise, truth = ours["promise"] - base["promise"], ours["truth"] - base["truth"]
         assert row["truth"]["accuracy_per_seed"] == pytest.approx(truth.to_list(), abs=3e-5)
+        # over locations and seeds, and named so: the chapter heads its column by it
+        middle = (row["truth"]["accuracy_low"] + row["truth"]["accuracy_high"]) / 2
+        assert middle == pytest.approx(row["truth"]["accuracy"])
+        assert row["truth"]["locations"] == n_places and "recordings" not in row["truth"]
         for name, values in (("promise", promise), ("flattery", promise - truth)):
             half = stats.t.ppf(0.975, 1) * values.std() / 2**0.5
             expected = (values.mean(), values.mean() - half, values.mean() + half)
