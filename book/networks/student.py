@@ -63,9 +63,8 @@ fit, validation, test = map(experiment.clips, ("fit", "validation", "test"))
 blocks = {
     "log-mel": (1, 140, 8), "conv1\n20 @ 7×5": (20, 140, 8),
     "conv2\n28 @ 7×3": (28, 140, 8), "pool\n1×2": (28, 140, 4),
-    "conv3\n28 @ 3×7": (28, 140, 4), "pool\n2×2": (28, 70, 2),
-    "conv4\n16 @ 7×5": (16, 70, 2), "mean": (16,), "dense": (256,),
-    "head": (10,)}
+    "conv3\n28 @ 3×7": (28, 140, 4), "pool\n2×2": (28, 70, 2), "conv4\n"
+    "16 @ 7×5": (16, 70, 2), "mean": (16,), "dense": (256,), "head": (10,)}
 figure, ax = plt.subplots(figsize=(7.6, 3.2))
 for i, (name, shape) in enumerate(blocks.items()):
     channels, mel, frames = (*shape, 4, 4)[:3]  # a number: a square
