@@ -265,15 +265,16 @@ figure, ax = plt.subplots(figsize=(6, 3))
 ax.plot(moves, far, label="change of the logits"), ax.set(ylim=(0, 103))
 ax.plot(moves, same, ":", label="same answer")
 ax.set(xlabel="bands upwards", ylabel="%"), ax.legend()
-plotting.show(figure)
 glue("student_moved_far", far[-1]), glue("student_moved_same", same[-1])
+plotting.show(figure)
 
 # %% [markdown]
 # For the greater part. A clip moved by its fifth of the axis changes the logits by {glue:text}`student_moved_far:.0f` %
 # of what another clip would, and {glue:text}`student_moved_same:.0f` % of the answers stay. Inside the picture a pattern
-# that moves by an even number of bands gives the same numbers elsewhere, and the average forgets elsewhere. What is
+# that moves by an even number of bands gives the same numbers elsewhere, and the average does not ask where. What is
 # left comes from the rims, where the zeros of the padding meet the clip, and from the seam where top and bottom now
-# touch. So the network has no sense of pitch but what it takes from its rims.
+# touch, an artefact of the test: beyond a few bands it hardly matters how far the clip has moved. So this network has
+# no sense of absolute pitch but what it takes from its rims.
 #
 # A view of a fifth of the bands is not a fault. Koutini and others found that networks for scenes
 # generalise better when their receptive field is *kept small* {cite}`koutini2021receptive`. They also told such
@@ -402,12 +403,10 @@ def learn(net, clips, epochs, after=nn.Module.eval, batch=32, peak=3e-3):
 # %% [markdown]
 # Chance enters three times: the initial weights, the order of the clips, dropout. All three come
 # from one generator, so a seed fixes them. On one thread even the order of every sum is fixed: on one
-# machine, with one set of library versions, the same seed gives the same weights, bit for bit.
-#
-# Another processor runs the same program, but adds in another order, so the last bits of a sum differ.
+# machine, with one set of library versions, the same seed gives the same weights, bit for bit. Another processor
+# runs the same program, but adds in another order, so the last bits of a sum differ.
 # Training feeds them back thousands of times, until the weights are as different as another seed would
-# make them. The sounds of the embedded corpus are the same bytes everywhere, and their features agree
-# to a ten-thousandth of a neper; the numbers of the cells that train are yours.
+# make them: the numbers of the cells that train are yours.
 #
 # `asclib.training.train` is this loop, plus a checkpoint after every epoch and a choice of the
 # *best* epoch. What is best must not be asked of the training clips, nor of the test clips. A
@@ -512,14 +511,29 @@ with training.one_thread():
 loss, accuracy = np.moveaxis(found, 2, 0)
 for k, way in enumerate(("was", "again", "anew")):
     glue(f"student_{way}_loss", loss[:, k].max())
-    glue(f"student_{way}_kept", accuracy[:, k].argmax() + 1)
+    glue(f"student_{way}_kept", int(accuracy[:, k].argmax()) + 1)
 ax = pd.DataFrame(loss, range(1, 13), list(ways)).plot(
     xlabel="epoch", ylabel="validation loss", figsize=(6, 3))
 plotting.show(ax.figure)
-assert not as_printed or loss[:, 1].max() < loss[:, 0].max()
+assert not as_printed or 1.2 * loss[:, 1].max() < loss[:, 0].max()
 
 # %% [markdown]
-# LAGPROSE
+# In the averages, and it is lag. As the training left them, the loss reaches {glue:text}`student_was_loss:.2f`. After one
+# more pass it is never above {glue:text}`student_again_loss:.2f`, and measured anew never above
+# {glue:text}`student_anew_loss:.2f`. Noise would have stayed, for batches and momentum are those of the training; only
+# the weights stood still. While the rate is high they run ahead of averages that need some thirty steps to forget, an
+# epoch of this run. What is left of ups and downs is the weights' own. It is one training; another seed has its jumps
+# elsewhere.
+#
+# Does it change which epoch is kept? By validation accuracy epoch {glue:text}`student_was_kept` is the best as trained,
+# {glue:text}`student_again_kept` after one more pass, {glue:text}`student_anew_kept` measured anew. The jumps lie
+# early and the best epochs late; a run that ends after a few epochs without a better one has more to fear.
+#
+# The authors' momentum is 0.01. Their 326,970 clips, 102,150 of device A {cite}`heittola2022tau` and the 37,470 others in
+# six versions, are some 5,000 steps an epoch in batches of 64: the start is over within the first. The lag of a
+# hundred steps stays. Ours ends because the rate of a cycle falls to zero; theirs is constant, and what it costs there
+# is not measured here. Our short profiles need the early start: at 0.01 its three hundred steps would be ten of twelve
+# epochs.
 #
 # ## How good is it?
 #
@@ -555,15 +569,15 @@ for name, one in rows.items():
     name = "student_" + name.replace(" ", "_")
     plotting.glue_points(name, *(one[end] for end in ends))
 scores = pd.DataFrame(rows).T[[*ends, "log_loss"]].astype(float)
-(scores * [100, 100, 100, 1]).rename_axis("tested").round(2)
+(scores * [100, 100, 100, 1]).round(2)
 
 # %% [markdown]
-# Only the first two rows have the same clips. There this run has {glue:text}`student_this_run:.1f` %
-# ({glue:text}`student_this_run_low:.0f` to {glue:text}`student_this_run_high:.0f`) and the shipped student
+# On this page's clips this run has {glue:text}`student_this_run:.1f` %
+# ({glue:text}`student_this_run_low:.0f` to {glue:text}`student_this_run_high:.0f`), and the shipped student
 # {glue:text}`student_shipped:.1f` % ({glue:text}`student_shipped_low:.0f` to {glue:text}`student_shipped_high:.0f`). Paired clip for
 # clip the difference is {glue:text}`student_difference:+.1f` points ({glue:text}`student_difference_low:+.1f` to
-# {glue:text}`student_difference_high:+.1f`): narrower than the two intervals suggest, since both share the places. Which of
-# the three differences of the first table made it, this page cannot say.
+# {glue:text}`student_difference_high:+.1f`), of two trainings, one of each. Whether clips, epochs or Freq-MixStyle made
+# it, this page cannot say.
 #
 # On the larger test of the corpus it learnt from, at places it never heard, the shipped student has
 # {glue:text}`student_same_corpus:.1f` % ({glue:text}`student_same_corpus_low:.1f` to {glue:text}`student_same_corpus_high:.1f`), on the four
@@ -572,11 +586,11 @@ scores = pd.DataFrame(rows).T[[*ends, "log_loss"]].astype(float)
 #
 # ### Another training, another device, another scene
 #
-# How far would another training move these figures? How much does a device cost that no training heard? And which
-# scenes are hard? One training and a few places cannot say. The study behind
-# [the comparison](../distillation/comparison.ipynb) trained sisters of the shipped student: other seeds, but the same
-# corpus, epochs and augmentation. One thing differs: their labels were smoothed by 0.3, those of the shipped one were
-# not. Their answers at the 550 locations of all five corpora are stored.
+# How far would another training move these figures? How much does a device cost that no training heard? Which scenes
+# are hard? The study behind [the comparison](../distillation/comparison.ipynb) trained sisters of the shipped student,
+# on the same corpus with the same epochs and augmentation. Besides the seeds one thing differs: their labels were
+# smoothed by 0.3, those of the shipped one not at all. What they got right at the 550 locations of all five corpora
+# is stored.
 
 # %%
 from asclib.challenge import SCENES, UNSEEN_DEVICES
@@ -614,9 +628,9 @@ plotting.show(figure)
 
 # %% [markdown]
 # The {glue:text}`student_sisters` trainings lie between {glue:text}`student_spread_low:.1f` % and
-# {glue:text}`student_spread_high:.1f` %, {glue:text}`student_spread:.1f` % in the mean. So chance in training is worth
-# some points, and a gain smaller than that needs several trainings of both sides to be seen. That is why later chapters
-# compare systems pair by pair, clip for clip and seed for seed.
+# {glue:text}`student_spread_high:.1f` %, {glue:text}`student_spread:.1f` % in the mean. A gain smaller than that spread
+# needs several trainings of both sides to be seen. That is why later chapters compare systems pair by pair, clip for
+# clip and seed for seed.
 #
 # At the same locations, device a less the three devices that no training heard is {glue:text}`student_gap:.1f` points
 # ({glue:text}`student_gap_low:.1f` to {glue:text}`student_gap_high:.1f`) in the mean of the trainings. The shipped one
@@ -624,9 +638,9 @@ plotting.show(figure)
 # is {glue:text}`student_gap_here:+.1f` points ({glue:text}`student_gap_here_low:+.1f` to
 # {glue:text}`student_gap_here_high:+.1f`), which alone would have shown nothing.
 #
-# The crosses have four places a scene, the dots fifty-five, and they disagree by far: a street of pedestrians is hard
-# for the shipped student at four places, and among the easier scenes at many. A matrix of few places speaks of those
-# places. What do its two most frequent mistakes sound like? For each, the mistaken clip that it is surest
+# The crosses have four places a scene, the dots fifty-five. Where they disagree it is mostly the places: of a street
+# of pedestrians the shipped student knows few clips at its four, and for the sisters it is one of the easier scenes.
+# So read the matrix as a report of these places. What do its two most frequent mistakes sound like? For each, the mistaken clip that it is surest
 # of, and one that is what it said. In brackets the probability that it gives to that scene.
 
 # %% tags=["nbval-ignore-output"]
@@ -648,8 +662,8 @@ heard = resample(torch.tensor(np.stack(waves)), 44_100, 8_000).numpy()
 plotting.players(dict(zip(chosen, heard, strict=True)), 8_000)
 
 # %% [markdown]
-# They are {glue:text}`student_mistake_0`, and {glue:text}`student_mistake_1`, of 63 of each scene. A second is short.
-# The steps or the engine that would tell them apart need not fall into it.
+# They are {glue:text}`student_mistake_0`, and {glue:text}`student_mistake_1`; the test has 63 clips of each scene. A
+# second is short: what would tell two scenes apart need not fall into it.
 #
 # For orientation only, since the data differ: on TAU, the authors' TMSIC taught by its teacher
 # reached 51.9 % on the 2023 evaluation set, with the same 51,986 parameters
@@ -671,16 +685,16 @@ figure, axes = plt.subplots(1, len(pictures), figsize=(8.6, 3.2))
 for ax, (name, value, k) in zip(axes, pictures, strict=True):
     ax.imshow(value[k], cmap="magma", origin="lower", aspect="auto",
               vmin=value.min(), vmax=value.max())  # one scale for a layer
-    ax.set(xticks=[], yticks=[])
+    ax.set(xticks=[], yticks=[]), ax.grid(False)
     ax.set_title(name, fontsize=7)
 plotting.in_hertz(axes[0].yaxis)
 axes[0].set_title(plotting.SCENE_LABELS[int(test.labels[0])], fontsize=7)
 plotting.show(figure)
 
 # %% [markdown]
-# Read one clip as an example and no more. The first maps mark where the sound changes rather than how loud it is. Later
-# ones have fewer bright places, and in conv4 two columns of time are left before the average. Not all that is bright is
-# sound: at the rims the zeros of the padding meet the clip. That rim is what told the network a little of *where* above.
+# One clip is an example and no more. Of its first maps several mark where the sound changes, as specks and short lines;
+# the later ones have fewer bright places, and in conv4 two columns of time are left before the average. Not all that is
+# bright is sound: at the rims the zeros of the padding meet the clip.
 #
 # The dense layer turns a clip into 256 numbers, its *embedding*. The head is linear, so scenes that it
 # tells apart can be split by planes in this space; they need not form heaps. We look at it through its two directions of largest
@@ -768,9 +782,11 @@ table.map("{:,}".format).assign(published=published)
 #   holds 79.5 % of the gradient, and 72.5 % before training.
 # * A ReLU before BN forbids folding in general. In the shipped student all 72 channels have $s > 0$ and $t \le 0$,
 #   so its three BNs fold exactly; in the two taught ones one channel of 72 does not.
-# * LAGTAKE
+# * The validation loss jumps because BN's averages lag behind the weights: in this training it reaches
+#   {glue:text}`student_was_loss:.2f`, and {glue:text}`student_again_loss:.2f` at most once the same weights have heard
+#   one more pass in batches of that size.
 # * Moved by a fifth of the mel axis, a clip changes the logits by {glue:text}`student_moved_far:.0f` % of what another
-#   clip would: most of *where* is lost in the average, and what is left comes from the rims.
+#   clip would: most of *where* is lost in the average.
 # * The shipped student has {glue:text}`student_same_corpus:.1f` % ({glue:text}`student_same_corpus_low:.1f` to
 #   {glue:text}`student_same_corpus_high:.1f`) on new places of its corpus and
 #   {glue:text}`student_other_corpora:.1f` % ({glue:text}`student_other_corpora_low:.1f` to
