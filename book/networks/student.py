@@ -89,8 +89,7 @@ plotting.show(figure)
 # Three kinds of layer join the blocks. **Max pooling** keeps the largest of neighbouring values:
 # the map shrinks, and what follows costs less. **Dropout** sets values to zero at random while
 # the network learns {cite}`srivastava2014dropout`. The **average** over mel and time leaves one
-# number per channel: from here on the network no longer knows *where* something was, only
-# *how much* of it there was.
+# number per channel: *how much* of something there was, and not *where*. (Nearly: we test it below.)
 
 # %%
 def block(inputs, outputs, kernel, rectify):
