@@ -38,7 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from asclib import LogMel, evaluation, plotting, store, training
+from asclib import LogMel, evaluation, features, plotting, store, training
 from asclib.networks import TMSIC, count_parameters, rivals
 from asclib.plotting import glue
 from asclib.runs import Experiment
@@ -644,7 +644,6 @@ plotting.show(figure)
 
 # %% tags=["nbval-ignore-output"]
 from asclib.corpus import read_audio
-from asclib.features import resample
 
 names, chosen = plotting.SCENE_LABELS, {}
 wrong = theirs.confusion * (1 - np.eye(10, dtype=int))
@@ -657,7 +656,8 @@ for n, pair in enumerate(wrong.ravel().argsort()[:-3:-1]):
         title = f"{names[scene]} ({names[other]} {sure.max():.2f})"
         chosen[title] = clips["filename"].iloc[sure.argmax()]
 waves = [read_audio(experiment.corpus.root / x) for x in chosen.values()]
-heard = resample(torch.tensor(np.stack(waves)), 44_100, 8_000).numpy()
+heard = features.resample(torch.tensor(np.stack(waves)), 44_100, 8_000).numpy()
+assert heard.shape == (len(chosen), 8_000)
 plotting.players(dict(zip(chosen, heard, strict=True)), 8_000)
 
 # %% [markdown]
