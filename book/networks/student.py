@@ -20,8 +20,8 @@
 # **Data in**: the log-mel features of the corpus; `models/*.safetensors`, three students that come with
 # the book; `results/models.json` and `results/fair.json`, scores of the studies.
 # **Data out**: the student of this run, which every later chapter compares itself with.
-# **In the library**: `asclib.networks.rivals`, `asclib.networks.tmsic`, `asclib.runs.data`,
-# `asclib.runs.experiment`, `asclib.runs.run`, `asclib.training`.
+# **In the library**: `asclib.networks.published`, `asclib.networks.rivals`, `asclib.networks.tmsic`,
+# `asclib.runs.data`, `asclib.runs.experiment`, `asclib.runs.run`, `asclib.training`.
 
 # %% tags=["parameters"]
 profile = "quick"
@@ -132,7 +132,8 @@ difference = training.predict(built, some) - training.predict(shipped, some)
 print("same answers:", difference.abs().max().item() < 1e-4)
 
 # %% [markdown]
-# It is the same network, but for rounding.
+# It is the same network, but for rounding. (`asclib.networks.published.load_keras` reads the authors' own Keras files
+# into it.)
 #
 # ## Counting parameters and MACs
 #
