@@ -314,12 +314,13 @@ glue("mixstyle_passes", store.results("augmentation")["passes"])
 
 # %% [markdown]
 # In the study a member has more epochs than the student, at the quick profile fewer: the control has less there, not more.
-# [Freq-MixStyle](../input/augmentation.ipynb) stands in for the six versions of a clip that the authors, and `tau`, train
-# on. After few epochs it is no advantage to count on: in that chapter's study, at the steps of {glue:text}`mixstyle_passes`
-# epochs, it changes {glue:text}`mixstyle:+.1f` points, from {glue:text}`mixstyle_low:+.1f` to
-# {glue:text}`mixstyle_high:+.1f` over recordings. With {glue:text}`mixstyle_epochs` epochs on the larger corpus it
-# is {glue:text}`mixstyle_longer:+.1f` points on validation clips, as heard and through invented devices, in the mean of
-# {glue:text}`mixstyle_seeds` seeds: so it was [chosen for all](../distillation/comparison.ipynb). The live run:
+# [Freq-MixStyle](../input/augmentation.ipynb) stands in for the six versions of each clip of a device other than A, on
+# which the authors, and `tau`, train. After few epochs it is no advantage to count on: in that chapter's study, at the
+# steps of {glue:text}`mixstyle_passes` epochs, it changes {glue:text}`mixstyle:+.1f` points, from
+# {glue:text}`mixstyle_low:+.1f` to {glue:text}`mixstyle_high:+.1f` over recordings. With {glue:text}`mixstyle_epochs`
+# epochs on the larger corpus it is {glue:text}`mixstyle_longer:+.1f` points on validation clips, as heard and through
+# invented devices, in the mean of {glue:text}`mixstyle_seeds` seeds: so it was [chosen for
+# all](../distillation/comparison.ipynb). The live run:
 
 # %% tags=["nbval-ignore-output"]
 systems = {"student": predict(student, test.x),
