@@ -281,6 +281,7 @@ for row in decided["control"]:  # minus labels, intervals that hold together
     for end in ("difference", "low", "high"):
         glue(f"labels_{row['system']}_{end}", float(100 * row[end]))
     glue(f"labels_{row['system']}_verdict", row["verdict"])
+glue("most_worth", 100 * max(row["high"] for row in decided["control"]))
 by_seed = (rrs - twice).groupby("seed").mean()
 glue("seed_min", float(by_seed.min()))
 glue("seed_max", float(by_seed.max()))
@@ -296,6 +297,8 @@ by = ["arm", "temperature", "factor", "smoothing"]
 two = two.pivot_table("score", by, "slow")
 glue("sixth_pairs", len(two))
 glue("sixth_worse", int((two[True] < two[False]).sum()))
+ahead = taught_by["accuracy"].astype(float).mean()
+glue("teachers_ahead", float(100 * ahead - scores["labels"].mean()))
 glue("smoothing", tuning["chosen"]["labels"]["smoothing"])
 glue("epochs", length)
 
@@ -343,11 +346,17 @@ scaled.join(points[["verdict", "seeds", "teachers"]]).rename_axis(None)
 # {glue:text}`primary_seeds` seeds by each of {glue:text}`primary_teachers` teachers: {glue:text}`primary_difference:+.1f` points
 # ({glue:text}`primary_low:+.1f` to {glue:text}`primary_high:+.1f`; *{glue:text}`primary_verdict`*). RRS is ahead in most pairs,
 # and yet that is no answer: the mean differs from seed to seed, from {glue:text}`seed_min:+.1f` to {glue:text}`seed_max:+.1f`,
-# and it is seeds that another reader would draw anew.
+# and it is seeds that another reader would draw anew. But the question has become small: whatever relations add to a second
+# phase of response, it is hardly more than {glue:text}`primary_high:.1f` points.
 #
-# **Does what comes first matter at all?** RRS minus (labels → response), which has labels in place of relations:
-# {glue:text}`rrs_labels_response_accuracy_difference:+.1f` points ({glue:text}`rrs_labels_response_accuracy_low:+.1f` to
-# {glue:text}`rrs_labels_response_accuracy_high:+.1f`; *{glue:text}`rrs_labels_response_accuracy_verdict`*).
+# **Does what comes first matter at all?** Labels first or responses first, both with responses to follow:
+# {glue:text}`labels_response_response_response_accuracy_difference:+.2f` points
+# ({glue:text}`labels_response_response_response_accuracy_low:+.1f` to {glue:text}`labels_response_response_response_accuracy_high:+.1f`;
+# *{glue:text}`labels_response_response_response_accuracy_verdict`*). All of this interval lies within a point of zero, the only one here that
+# does: between these two there is nothing to choose. Relations first minus labels first:
+# {glue:text}`rrs_labels_response_accuracy_difference:+.1f` ({glue:text}`rrs_labels_response_accuracy_low:+.1f` to
+# {glue:text}`rrs_labels_response_accuracy_high:+.1f`; *{glue:text}`rrs_labels_response_accuracy_verdict`*). So if a first phase is worth anything
+# special, it is that of relations, and by about half a point.
 #
 # **Does a teacher help?** Minus labels, with intervals that hold for all lessons at once {cite}`dunnett1955multiple`: RRS
 # {glue:text}`labels_rrs_difference:+.1f` points ({glue:text}`labels_rrs_low:+.1f` to {glue:text}`labels_rrs_high:+.1f`;
@@ -357,7 +366,9 @@ scaled.join(points[["verdict", "seeds", "teachers"]]).rename_axis(None)
 # ({glue:text}`labels_response_response_low:+.1f` to {glue:text}`labels_response_response_high:+.1f`;
 # *{glue:text}`labels_response_response_verdict`*). And beside those that decide, response in one phase:
 # {glue:text}`labels_response_difference:+.1f` ({glue:text}`labels_response_low:+.1f` to {glue:text}`labels_response_high:+.1f`;
-# *{glue:text}`labels_response_verdict`*).
+# *{glue:text}`labels_response_verdict`*). In accuracy none is shown to help, nor to harm, and the most that any of them may be
+# worth is {glue:text}`most_worth:.1f` points. The teachers have {glue:text}`teachers_ahead:.1f` points more than the students of labels. So there
+# is something to be learnt, and little of it arrives.
 #
 # **One phase or two?** One phase of response minus two, each as its own trials tuned it:
 # {glue:text}`response_response_response_accuracy_difference:+.1f` points
@@ -385,7 +396,7 @@ scaled.join(points[["verdict", "seeds", "teachers"]]).rename_axis(None)
 # {glue:text}`response_labels_tempered_log_loss_difference:+.3f` ({glue:text}`response_labels_tempered_log_loss_low:+.3f` to
 # {glue:text}`response_labels_tempered_log_loss_high:+.3f`; *{glue:text}`response_labels_tempered_log_loss_verdict`*) of response in one phase
 # minus labels. So of what a table of log losses shows for RRS, {glue:text}`sureness:.0f` % was sureness, which a division mends, and not knowledge.
-# (The runs of one seed are not in store any more, and have no temperature; these two are over {glue:text}`rrs_labels_tempered_log_loss_seeds`
+# (The runs of one seed were not kept, and have no temperature; these two are over {glue:text}`rrs_labels_tempered_log_loss_seeds`
 # and {glue:text}`response_labels_tempered_log_loss_seeds` seeds.)
 #
 # {glue:text}`look` The <a href="../../_static/explore/index.html?book">explorer</a> sets any two lessons side by side. What
@@ -512,12 +523,16 @@ pd.DataFrame(lines, index=["low", "points", "high"]).T.round(1)
 # ## Takeaways
 # * RRS minus response twice, after {glue:text}`primary_epochs` epochs: {glue:text}`primary_difference:+.1f` points
 #   ({glue:text}`primary_low:+.1f` to {glue:text}`primary_high:+.1f`; *{glue:text}`primary_verdict`*) over
-#   {glue:text}`primary_runs` trainings of each.
+#   {glue:text}`primary_runs` trainings of each. RRS minus (labels → response):
+#   {glue:text}`rrs_labels_response_accuracy_difference:+.1f` (*{glue:text}`rrs_labels_response_accuracy_verdict`*).
 # * Being taught, at equal epochs and augmentation, minus labels: RRS {glue:text}`labels_rrs_difference:+.1f` points
 #   (*{glue:text}`labels_rrs_verdict`*), labels → response {glue:text}`labels_labels_response_difference:+.1f`
 #   (*{glue:text}`labels_labels_response_verdict`*), response twice {glue:text}`labels_response_response_difference:+.1f`
 #   (*{glue:text}`labels_response_response_verdict`*), response in one phase {glue:text}`labels_response_difference:+.1f`
 #   (*{glue:text}`labels_response_verdict`*).
+# * In log loss RRS is {glue:text}`rrs_labels_log_loss_difference:+.2f` nats from labels as trained, and
+#   {glue:text}`rrs_labels_tempered_log_loss_difference:+.3f` (*{glue:text}`rrs_labels_tempered_log_loss_verdict`*) when each student has its own
+#   temperature: {glue:text}`sureness:.0f` % of the lead was sureness.
 # * Two trainings of one lesson scatter by {glue:text}`spread:.1f` points each. Pairs that share the seed and the teacher still
 #   scatter by {glue:text}`paired_min:.1f` to {glue:text}`paired_max:.1f`.
 # * In the first comparison {glue:text}`first_above` of {glue:text}`first_number` techniques beat the student alone. A student
