@@ -1,0 +1,139 @@
+"""The committed student beside a linear and a curved reading of a clip's spectrum, on five tests.
+
+All have learnt from the first rendering. The readings have the same 280 numbers of a clip
+(`studies.linear.summary`) and are fit on the same folds, held out by location; the curved one takes
+the C that is best on training clips held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from asclib.challenge import DEVICES, SCENES, UNSEEN_DEVICES
+from asclib.evaluation import evaluate
+from asclib.evaluation.statistics import difference, gap, score
+from asclib.evaluation.systems import Clips, Measure, System
+from asclib.listen import student_of
+from asclib.progress import progress
+from asclib.training import predict, probabilities
+from studies import renderings
+from studies.heldout import OTHERS, Part
+from studies.linear import CURVED, Asked, crossed, curved, straight, summary
+from studies.models import files
+from studies.splits import folds
+from studies.verdicts import figures
+
+KINDS = {"linear": straight, "curved": curved}
+
+
+class Tests(NamedTuple):
+    """Test clips of several renderings: their table, labels, summaries, and the student's answers.
+
+    p: probabilities (clips, classes).
+    """
+
+    table: pd.DataFrame
+    labels: np.ndarray
+    x: np.ndarray
+    p: np.ndarray
+
+    @classmethod
+    def of(cls, part: Part) -> Tests:
+        """Of all tests that may be had, and the committed student."""
+        data = renderings.every_test(part.experiment)
+        clips = [one.clips("test") for one in data.values()]
+        net = student_of(files("student")["weights"])
+        return cls(
+            renderings.table(data),
+            np.concatenate([one.labels.numpy() for one in clips]),
+            np.concatenate([summary(one.x) for one in clips]),
+            np.concatenate([probabilities(predict(net, one.x)) for one in clips]),
+        )
+
+
+def tables(part: Part, strength: float, seeds: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
+    """Scores of the student by group, what it `mixed`, its `lead`; `gaps`, `profile` of all three."""
+    tests = Tests.of(part)
+    right = (tests.p.argmax(1) == tests.labels).astype(float)[None]
+    rivals = read(part, tests, strength, seeds)
+    systems = {"student": System("student", right, (-1,))} | rivals  # no seed of a rival's
+    loss = -np.log(tests.p[np.arange(len(tests.p)), tests.labels].clip(1e-12))[None]
+    return {
+        "student": evaluate(tests.p, tests.table).table().to_dict("records"),
+        "gaps": [
+            *(row for one in systems.values() for row in gaps(one, tests.table)),
+            *gaps(System("student", loss, (-1,)), tests.table, "log_loss"),
+        ],
+        "profile": [row for one in systems.values() for row in profile(one, tests.table)],
+        "lead": [row for one in rivals.values() for row in lead(systems["student"], one, tests)],
+        "mixed": mixed(tests),
+    }
+
+
+def read(part: Part, tests: Tests, strength: float, seeds: Sequence[int]) -> dict[str, System]:
+    """Both readings of the training clips, on the tests; a run for each fold of each seed."""
+    found = {}
+    for name, kind in progress(KINDS.items(), label="readings"):
+        strengths = (strength,) if name == "linear" else CURVED
+        right, own = [], np.zeros(len(strengths))
+        for seed in seeds if name == "linear" else seeds[:1]:
+            fold = folds(part.clips, "location", seed)
+            asked = {"own": Asked(part.x, part.labels, fold), "": Asked(tests.x, tests.labels)}
+            said = crossed(part.x, part.labels, fold, asked, strengths, kind)
+            right.append(said[""])
+            own += said["own"].mean((1, 2))
+        values = np.concatenate(right, axis=1)[int(own.argmax())]
+        found[name] = System(name, values, tuple(range(len(values))))
+    return found
+
+
+def gaps(one: System, table: pd.DataFrame, measure: Measure = "accuracy") -> list[dict[str, Any]]:
+    """How much worse a system is on one kind of device than on another, at the same places.
+
+    Points as fractions, or nats, under "accuracy" or "log_loss".
+    """
+    device = table["device"]
+    kinds = {"a": device == "a", "others": device.isin(OTHERS)}
+    kinds["unseen"] = device.isin(UNSEEN_DEVICES)
+    clips, rows = Clips.of(table), []
+    for worse, better in (("others", "a"), ("unseen", "others"), ("unseen", "a")):
+        these, those = kinds[worse].to_numpy(), kinds[better].to_numpy()
+        if these.any() and those.any():
+            found = figures(gap(one, clips, these, those, measure), measure)
+            rows.append({"system": one.name, "gap": f"{worse}, from {better}"} | found)
+    return rows
+
+
+def profile(one: System, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Accuracy by device."""
+    device, rows = table["device"].to_numpy(), []
+    for name in DEVICES:
+        if (mask := device == name).any():
+            found = figures(score(one.on(mask), Clips.of(table[mask])))
+            rows.append({"system": one.name, "device": name} | found)
+    return rows
+
+
+def lead(ours: System, rival: System, tests: Tests) -> list[dict[str, Any]]:
+    """The student less a reading: on each test, on all of them, and there on unheard devices."""
+    rendering = tests.table["rendering"]
+    groups = {name: (rendering == name).to_numpy() for name in rendering.unique()}
+    groups["all"] = np.ones(len(rendering), bool)
+    groups["all, unseen devices"] = tests.table["device"].isin(UNSEEN_DEVICES).to_numpy()
+    rows = []
+    for name, mask in groups.items():
+        if mask.any():
+            found = difference(ours.on(mask), rival.on(mask), Clips.of(tests.table[mask]))
+            rows.append({"rival": rival.name, "heard": name} | figures(found))
+    return rows
+
+
+def mixed(tests: Tests) -> list[dict[str, Any]]:
+    """Of each scene, the share of its clips in which the student says each other scene."""
+    said = np.array(SCENES)[tests.p.argmax(1)]
+    rows = pd.crosstab(tests.table["scene"].to_numpy(), said, normalize="index").stack()
+    return [{"scene": scene, "says": says, "share": v} for (scene, says), v in rows.items() if v]
