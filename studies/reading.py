@@ -25,7 +25,7 @@ from studies.heldout import OTHERS, Part
 from studies.linear import CURVED, Asked, crossed, curved, straight, summary
 from studies.models import files
 from studies.splits import folds
-from studies.verdicts import figures
+from studies.verdicts import figures, weighted
 
 KINDS = {"linear": straight, "curved": curved}
 
@@ -56,7 +56,7 @@ class Tests(NamedTuple):
 
 
 def tables(part: Part, strength: float, seeds: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
-    """Scores of the student by group, what it `mixed`, its `lead`; `gaps`, `profile` of all three."""
+    """The student's scores, what it has `mixed` and its `lead`; `gaps` and `profile` of all."""
     tests = Tests.of(part)
     right = (tests.p.argmax(1) == tests.labels).astype(float)[None]
     rivals = read(part, tests, strength, seeds)
@@ -71,6 +71,7 @@ def tables(part: Part, strength: float, seeds: Sequence[int]) -> dict[str, list[
         "profile": [row for one in systems.values() for row in profile(one, tests.table)],
         "lead": [row for one in rivals.values() for row in lead(systems["student"], one, tests)],
         "mixed": mixed(tests),
+        "draws": draws(systems["student"], tests.table),
     }
 
 
@@ -129,6 +130,23 @@ def lead(ours: System, rival: System, tests: Tests) -> list[dict[str, Any]]:
         if mask.any():
             found = difference(ours.on(mask), rival.on(mask), Clips.of(tests.table[mask]))
             rows.append({"rival": rival.name, "heard": name} | figures(found))
+    return rows
+
+
+def draws(one: System, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Its score on each test, and that on its own rendering's less that on all further ones."""
+    rendering = table["rendering"]
+    own = rendering == renderings.OWN
+    groups = {name: rendering == name for name in rendering.unique()} | {"further": ~own}
+    found = {
+        name: score(one.on(mask.to_numpy()), Clips.of(table[mask]))
+        for name, mask in groups.items()
+        if mask.any()
+    }
+    rows = [{"heard": name} | figures(each) for name, each in found.items()]
+    if "further" in found:
+        apart = weighted((found[renderings.OWN], found["further"]), (1, -1))
+        rows.append({"heard": "own, less further"} | figures(apart))
     return rows
 
 
