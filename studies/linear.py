@@ -1,24 +1,21 @@
 """The linear reference: a logistic regression on the spectrum of a clip, at every strength at once.
 
 It stands for any classifier where hundreds of trainings are asked for: it is trained in seconds.
-`curved` is what a reading of the same numbers gains that is not linear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 from torch import Tensor
 
 # C of scikit-learn; small is strong regularisation
 STRENGTHS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 MOST_STEPS = 2_000
-CURVED = (1.0, 3.0, 10.0)  # C of the support vector machine
 
 
 class Asked(NamedTuple):
@@ -38,29 +35,19 @@ def summary(x: Tensor) -> np.ndarray:
     return np.concatenate([bands.mean(2), bands.std(2)], axis=1)
 
 
-def straight() -> LogisticRegression:
-    return LogisticRegression(max_iter=MOST_STEPS, warm_start=True)
-
-
-def curved() -> SVC:
-    """A support vector machine with Gaussian kernels, of scikit-learn's width."""
-    return SVC()
-
-
 def answers(
     x: np.ndarray,
     labels: np.ndarray,
     asked: Iterable[np.ndarray],
     strengths: Sequence[float] = STRENGTHS,
-    kind: Callable[[], LogisticRegression | SVC] = straight,
 ) -> list[np.ndarray]:
     """Train at each strength, and answer: for each of the asked, classes (strengths, n).
 
     Rows are in the order of `strengths`. Features are standardised. From strong to weak, each
-    training of the linear kind starts where the last one ended.
+    training starts where the last one ended.
     """
     scaler = StandardScaler().fit(x)
-    net = kind()
+    net = LogisticRegression(max_iter=MOST_STEPS, warm_start=True)
     shown = [scaler.transform(part) for part in asked]
     said: dict[float, list[np.ndarray]] = {}
     for strength in sorted(strengths):
@@ -75,7 +62,6 @@ def crossed(
     fold: np.ndarray,
     asked: Mapping[str, Asked],
     strengths: Sequence[float] = STRENGTHS,
-    kind: Callable[[], LogisticRegression | SVC] = straight,
 ) -> dict[str, np.ndarray]:
     """Fit on all folds but one, in turn, and ask: 1.0 where the answer is right, else 0.0.
 
@@ -94,7 +80,7 @@ def crossed(
         }
         kept = fold != turn
         parts = [one.x[mine[name]] for name, one in asked.items()]
-        said = answers(x[kept], labels[kept], parts, strengths, kind)
+        said = answers(x[kept], labels[kept], parts, strengths)
         for (name, one), found in zip(asked.items(), said, strict=True):
             row = 0 if one.fold is not None else int(np.searchsorted(turns, turn))
             right[name][:, row, mine[name]] = found == one.labels[mine[name]]

@@ -1,13 +1,13 @@
-"""The committed student beside a linear and a curved reading of a clip's spectrum, on five tests.
+"""The committed student beside the linear reference, on the tests of five renderings.
 
-All have learnt from the first rendering. The readings have the same 280 numbers of a clip
-(`studies.linear.summary`) and are fit on the same folds, held out by location; the curved one takes
-the C that is best on training clips held out.
+Both have learnt from the first: the student from its fit clips, the reference on folds, held out by
+location.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +22,10 @@ from asclib.progress import progress
 from asclib.training import predict, probabilities
 from studies import renderings
 from studies.heldout import OTHERS, Part
-from studies.linear import CURVED, Asked, crossed, curved, straight, summary
+from studies.linear import Asked, crossed, summary
 from studies.models import files
 from studies.splits import folds
 from studies.verdicts import figures, weighted
-
-KINDS = {"linear": straight, "curved": curved}
 
 
 class Tests(NamedTuple):
@@ -56,40 +54,34 @@ class Tests(NamedTuple):
 
 
 def tables(part: Part, strength: float, seeds: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
-    """The student's scores, what it has `mixed` and its `lead`; `gaps` and `profile` of all."""
+    """The student's scores, what it has `mixed`, its `lead`; `gaps` of both, and `profile`."""
     tests = Tests.of(part)
     right = (tests.p.argmax(1) == tests.labels).astype(float)[None]
-    rivals = read(part, tests, strength, seeds)
-    systems = {"student": System("student", right, (-1,))} | rivals  # no seed of a rival's
+    student, linear = System("student", right, (-1,)), read(part, tests, strength, seeds)
     loss = -np.log(tests.p[np.arange(len(tests.p)), tests.labels].clip(1e-12))[None]
     return {
         "student": evaluate(tests.p, tests.table).table().to_dict("records"),
         "gaps": [
-            *(row for one in systems.values() for row in gaps(one, tests.table)),
-            *gaps(System("student", loss, (-1,)), tests.table, "log_loss"),
+            *gaps(student, tests.table),
+            *gaps(linear, tests.table),
+            *gaps(replace(student, values=loss), tests.table, "log_loss"),
         ],
-        "profile": [row for one in systems.values() for row in profile(one, tests.table)],
-        "lead": [row for one in rivals.values() for row in lead(systems["student"], one, tests)],
+        "profile": profile(linear, tests.table),
+        "lead": lead(student, linear, tests),
         "mixed": mixed(tests),
-        "draws": draws(systems["student"], tests.table),
+        "draws": draws(student, tests.table),
     }
 
 
-def read(part: Part, tests: Tests, strength: float, seeds: Sequence[int]) -> dict[str, System]:
-    """Both readings of the training clips, on the tests; a run for each fold of each seed."""
-    found = {}
-    for name, kind in progress(KINDS.items(), label="readings"):
-        strengths = (strength,) if name == "linear" else CURVED
-        right, own = [], np.zeros(len(strengths))
-        for seed in seeds if name == "linear" else seeds[:1]:
-            fold = folds(part.clips, "location", seed)
-            asked = {"own": Asked(part.x, part.labels, fold), "": Asked(tests.x, tests.labels)}
-            said = crossed(part.x, part.labels, fold, asked, strengths, kind)
-            right.append(said[""])
-            own += said["own"].mean((1, 2))
-        values = np.concatenate(right, axis=1)[int(own.argmax())]
-        found[name] = System(name, values, tuple(range(len(values))))
-    return found
+def read(part: Part, tests: Tests, strength: float, seeds: Sequence[int]) -> System:
+    """The linear reference of the part on the tests: a run for each fold of each seed."""
+    right = []
+    for seed in progress(seeds, label="linear reference"):
+        fold = folds(part.clips, "location", seed)
+        asked = {"": Asked(tests.x, tests.labels)}
+        right.append(crossed(part.x, part.labels, fold, asked, (strength,))[""][0])
+    values = np.concatenate(right)
+    return System("linear", values, tuple(range(len(values))))
 
 
 def gaps(one: System, table: pd.DataFrame, measure: Measure = "accuracy") -> list[dict[str, Any]]:
@@ -110,17 +102,17 @@ def gaps(one: System, table: pd.DataFrame, measure: Measure = "accuracy") -> lis
 
 
 def profile(one: System, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Accuracy by device."""
+    """Accuracy of a system by device."""
     device, rows = table["device"].to_numpy(), []
     for name in DEVICES:
         if (mask := device == name).any():
             found = figures(score(one.on(mask), Clips.of(table[mask])))
-            rows.append({"system": one.name, "device": name} | found)
+            rows.append({"device": name} | found)
     return rows
 
 
 def lead(ours: System, rival: System, tests: Tests) -> list[dict[str, Any]]:
-    """The student less a reading: on each test, on all of them, and there on unheard devices."""
+    """The student less the reference: on each test, on all, and there on unheard devices."""
     rendering = tests.table["rendering"]
     groups = {name: (rendering == name).to_numpy() for name in rendering.unique()}
     groups["all"] = np.ones(len(rendering), bool)
@@ -129,7 +121,7 @@ def lead(ours: System, rival: System, tests: Tests) -> list[dict[str, Any]]:
     for name, mask in groups.items():
         if mask.any():
             found = difference(ours.on(mask), rival.on(mask), Clips.of(tests.table[mask]))
-            rows.append({"rival": rival.name, "heard": name} | figures(found))
+            rows.append({"heard": name} | figures(found))
     return rows
 
 
