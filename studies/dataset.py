@@ -109,7 +109,7 @@ def later(
     """The tables that need of the others only the strengths chosen.
 
     By rendering `components` of variance, `shapes`, the same of spectra less their own mean over
-    bands, which is their loudness, `distances` of devices and `unheard` (`studies.unheard`); and
+    bands, which no gain can move, `distances` of devices and `unheard` (`studies.unheard`); and
     those of `studies.reading`.
     """
     tables: dict[str, list[dict[str, Any]]] = {}

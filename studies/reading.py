@@ -59,8 +59,9 @@ def tables(part: Part, strength: float, seeds: Sequence[int]) -> dict[str, list[
     right = (tests.p.argmax(1) == tests.labels).astype(float)[None]
     student, linear = System("student", right, (-1,)), read(part, tests, strength, seeds)
     loss = -np.log(tests.p[np.arange(len(tests.p)), tests.labels].clip(1e-12))[None]
+    scores = evaluate(tests.p, tests.table).table()
     return {
-        "student": evaluate(tests.p, tests.table).table().to_dict("records"),
+        "student": [{str(k): v for k, v in row.items()} for row in scores.to_dict("records")],
         "gaps": [
             *gaps(student, tests.table),
             *gaps(linear, tests.table),
@@ -145,5 +146,10 @@ def draws(one: System, table: pd.DataFrame) -> list[dict[str, Any]]:
 def mixed(tests: Tests) -> list[dict[str, Any]]:
     """Of each scene, the share of its clips in which the student says each other scene."""
     said = np.array(SCENES)[tests.p.argmax(1)]
-    rows = pd.crosstab(tests.table["scene"].to_numpy(), said, normalize="index").stack()
-    return [{"scene": scene, "says": says, "share": v} for (scene, says), v in rows.items() if v]
+    truth = tests.table["scene"].to_numpy()
+    return [
+        {"scene": scene, "says": says, "share": float((said[truth == scene] == says).mean())}
+        for scene in SCENES
+        for says in SCENES
+        if (said[truth == scene] == says).any()
+    ]

@@ -48,9 +48,9 @@ def distances(part: Part) -> list[dict[str, Any]]:
     rows = []
     for device in (*OTHERS, *UNSEEN_DEVICES):
         if {device, REFERENCE_DEVICE} <= there:
-            apart = (bands.loc[device] - bands.loc[REFERENCE_DEVICE]).dropna()
+            apart = (bands.loc[device] - bands.loc[REFERENCE_DEVICE]).dropna().to_numpy()
             if len(apart):
-                far = float((apart.mean().to_numpy() ** 2).mean() ** 0.5)
+                far = float((apart.mean(0) ** 2).mean() ** 0.5)
                 rows.append({"device": device, "decibels": far, "clips": len(apart)})
     return rows
 
@@ -93,5 +93,6 @@ def costs(part: Part, found: Answered) -> list[dict[str, Any]]:
             row |= figures(gap(arm, clips, mask, a), arm.name)
         mine = Clips.of(part.test_clips[mask])
         row |= figures(difference(heard.on(mask), lacking.on(mask), mine), "hearing")
+        del row["verdict"]  # whose of the three?
         rows.append(row)
     return rows
