@@ -26,7 +26,7 @@ from asclib.progress import progress
 from asclib.runs import Experiment
 from studies import heldout, reading, unheard
 from studies.command import Commands, add_command, origin
-from studies.components import of_bands
+from studies.components import of_bands, shape
 from studies.heldout import DEFAULT_STRENGTH, Part, Right
 from studies.linear import STRENGTHS
 from studies.splits import FOLDS, SPLITS
@@ -116,10 +116,9 @@ def later(
     for part, strength in zip(parts, chosen, strict=True):
         bands = part.x[:, : part.x.shape[1] // 2]
         device = part.clips["device"].mode()[0]
-        shapes = bands - bands.mean(1, keepdims=True)
         found = {
             "components": of_bands(bands, part.clips, device),
-            "shapes": of_bands(shapes, part.clips, device),
+            "shapes": of_bands(shape(bands), part.clips, device),
             "distances": unheard.distances(part),
             "unheard": unheard.costs(part, unheard.answered(part, strength, seeds)),
         }

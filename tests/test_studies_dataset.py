@@ -273,21 +273,21 @@ def test_both_renderings_are_heard_by_what_either_taught(tiny_store) -> None:
         assert rows == first
 
 
-def test_shapes_are_without_loudness(tiny_store) -> None:
+def test_shapes_are_without_loudness() -> None:
     """What a gain of each clip adds to all bands alike is in the components, and in no shape."""
-    part = heldout.Part.of(replace_size(TINY, 240))
-    [strength], seeds = [1.0], [0]
-    found = dataset.later([part], [strength], seeds)
-    gain = np.random.default_rng(0).normal(0, 3, (len(part.x), 1))
-    louder = part._replace(x=part.x + gain * (np.arange(280) < 140))
-    other = dataset.later([louder], [strength], seeds)
-    assert found["components"] and other["components"] != found["components"]
-    for one, two in zip(found["shapes"], other["shapes"], strict=True):
-        assert two["share"] == pytest.approx(one["share"], abs=1e-3)
-
-
-def replace_size(profile, train: int) -> Experiment:
-    return Experiment(replace(profile, corpus=replace(profile.corpus, train=train)))
+    names = [(f"s{s}", f"{s}{p}", f"{s}{p}{r}") for s in "ab" for p in "xyz" for r in "12"]
+    rows = [name for name in names for _ in range(3)]
+    table = pd.DataFrame(rows, columns=["scene", "location", "recording"])
+    table = table.assign(city="c", device="a")
+    rng = np.random.default_rng(0)
+    bands = rng.normal(size=(len(table), 8))
+    louder = bands + rng.normal(0, 3, (len(table), 1))
+    quiet, loud = (components.of_bands(x, table, "a") for x in (bands, louder))
+    assert quiet[-1]["share"] != pytest.approx(loud[-1]["share"], abs=1e-3)
+    quiet, loud = (components.of_bands(components.shape(x), table, "a") for x in (bands, louder))
+    assert len(quiet) == len(components.LEVELS)
+    for one, other in zip(quiet, loud, strict=True):
+        assert other["share"] == pytest.approx(one["share"], abs=1e-9)
 
 
 # ---- unheard devices -----------------------------------------------------------------------------

@@ -101,7 +101,6 @@ used = corpus.clips.query("split == 'train'")
 most = {u: used[u].value_counts() for u in ("scene", "city", "device")}
 print({u: f"{n.min()} to {n.max()} clips" for u, n in most.items()})
 here = pd.crosstab(corpus.clips["device"], corpus.clips["split"])
-here = here.reindex([d for d in DEVICES if d in here.index])
 tau = {d: [7500, 3300, 0] for d in DEVICES}
 tau |= {"a": [102150, 3300, 38550], "b": [7490, 3290, 0], "c": [7480, 3290, 0]}
 tau |= {device: [0, 3300, 7500] for device in UNSEEN_DEVICES}
@@ -111,6 +110,7 @@ colours = dict(train=plotting.INK, test=plotting.ACCENT, unused=plotting.MUTED)
 for ax, counts, name in zip(axes, (here, tau), ("here", "TAU"), strict=True):
     counts.plot.barh(stacked=True, ax=ax, color=colours).invert_yaxis()
     ax.set(xlabel="clips", ylabel="device", title=name)
+    ax.locator_params(axis="x", nbins=4)
 plotting.show(fig)
 
 # %% [markdown]
@@ -175,14 +175,14 @@ captured = {
 picture = LogMel(16_000, n_fft=1024, hop=256, n_mels=48)
 steps = {"sources": mix, "location": located} | captured
 fig, axes = plt.subplots(2, 2, figsize=(8, 4.4), layout="constrained")
-made, scale = {}, dict(cmap="magma", vmin=-8, vmax=0, origin="lower")
+made, scale = {}, dict(cmap="magma", vmin=-8, vmax=0, origin="lower",
+                       aspect="auto", extent=(0, 1, -0.5, 47.5))
 for ax, (name, x) in zip(axes.flat, steps.items(), strict=True):
-    rate = len(x) // 2  # they last two seconds
-    first = torch.tensor(x[None, :rate]).float()
-    image = picture(first, rate)[0, 0].numpy()
-    made[name] = resample(first, rate, 8_000)[0].numpy()  # to be played below
-    drawn = ax.imshow(image - image.max(), aspect="auto", **scale,
-                      extent=(0, 1, -0.5, 47.5))
+    first = torch.tensor(x[None, : len(x) // 2]).float()  # of two seconds
+    image = picture(first, first.shape[1])[0, 0].numpy()
+    made[name] = resample(first, first.shape[1], 8_000)[0].numpy()
+    drawn = ax.imshow(image - image.max(), **scale)
+    ax.grid(False)
     plotting.in_hertz(ax.yaxis, 48, 8_000)
     ax.set(title=name, xlabel="s" * (ax in axes[1]))
 fig.colorbar(drawn, ax=axes, label="nepers below the loudest")
@@ -195,7 +195,7 @@ plotting.show(fig)
 #
 # Scenes share their sources, as they do outside. Which sources would *not* give a scene away?
 
-# %% mystnb={"figure": {"name": "fig-data-sources", "caption": "How often each source is heard in a recording of each scene of the embedded corpus, in per cent; above, what is spread over most scenes."}, "image": {"alt": "A grid of sound sources against scenes; talkers, footsteps, ventilation and babble are spread over many scenes, fountains or tyres have one."}}
+# %% mystnb={"figure": {"name": "fig-data-sources", "caption": "How often each source is heard in a recording of each scene of the embedded corpus, in per cent; at the top, what is spread over most scenes."}, "image": {"alt": "A grid of sound sources against scenes; talkers, footsteps, ventilation and babble are spread over many scenes, fountains or tyres have one."}}
 heard_in = pd.DataFrame({
     scene: {p.source.__name__: 100 * p.probability for p in model.parts}
     for scene, model in soundscapes.SOUNDSCAPES.items()})[list(SCENES)]
@@ -306,14 +306,13 @@ for kind, named in (("components", "as it is"), ("shapes", "shape")):
         column[row["level"]] = shown(row, "share")
 pd.DataFrame(shares)
 
-# %% [markdown]
-# Another recording at the same place adds most to the spectrum as it is, {glue:text}`c_recording_0` % and {glue:text}`c_recording_1` %. But that is mostly the
-# volume knob, which is turned once a recording. Of the shape it adds {glue:text}`s_recording_0` % and
-# {glue:text}`s_recording_1` %, and *the place adds most*: {glue:text}`s_location_0` % and {glue:text}`s_location_1` %,
-# with its room and the voices of its machines. The scene, which is what we are after, adds
-# {glue:text}`s_scene_0` % and {glue:text}`s_scene_1` %. On the second rendering the intervals of
-# place and scene lie apart, on the first they touch. What remains is the single second:
-# clips of one recording are near to each other, and far from everything else.
+# %% [markdown] Another recording at the same place adds most to the spectrum as it is, {glue:text}`c_recording_0`
+# % and {glue:text}`c_recording_1` %. But that is mostly the volume knob, which is turned once a recording. Of the
+# shape it adds {glue:text}`s_recording_0` % and {glue:text}`s_recording_1` %, and *the place adds most*:
+# {glue:text}`s_location_0` % and {glue:text}`s_location_1` %, with its room and the voices of its machines. The
+# scene, which is what we are after, adds {glue:text}`s_scene_0` % and {glue:text}`s_scene_1` %. On the second
+# rendering the intervals of place and scene lie apart, on the first they overlap. What remains is the single
+# second: clips of one recording are near to each other, and far from everything else.
 
 # %% [markdown]
 # ## Devices colour the sound
@@ -358,7 +357,7 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
 for ax, kind in zip(axes, ("in training", "in the test alone"), strict=True):
     there = kind == "in training"
     mine = [d for d in known if (d not in UNSEEN_DEVICES) == there]
-    for device, tint in zip(mine, sns.color_palette(), strict=False):
+    for device, tint in zip(mine, sns.color_palette("bright"), strict=False):
         ax.plot(summary[device], color=tint, label=device)
         low, high = colour[device].quantile([0.1, 0.9]).to_numpy()
         ax.fill_between(range(len(low)), low, high, color=tint, alpha=0.2)
@@ -369,14 +368,13 @@ for ax, kind in zip(axes, ("in training", "in the test alone"), strict=True):
         ax.legend(loc="lower right", ncols=2)
 plotting.show(fig)
 
-# %% [markdown]
-# All of them cut the bass: `a` begins at {glue:text}`edge_a` Hz, `b` at {glue:text}`edge_b`, `s4` at
-# {glue:text}`edge_s4` and `s6` at {glue:text}`edge_s6`. Above that, each has hills and valleys of its own, of 4 to 8 dB.
-# Over all bands (`rms` in the table; here at study size) `s6` is the farthest from `a` with {glue:text}`far_s6` dB, then
-# `s4` with {glue:text}`far_s4`. But `s5`, which training lacks too, is no farther ({glue:text}`far_s5`) than `b`
-# ({glue:text}`far_b`) or `s1` ({glue:text}`far_s1`). The shaded bands in {numref}`fig-data-devices` are narrow: what a
-# device does, it does to every clip alike. A network that learns "bright means park" on device `a` will meet a
-# bright device in the test, and may err.
+# %% [markdown] All of them cut the bass: `a` begins at {glue:text}`edge_a` Hz, `b` at {glue:text}`edge_b`, `s4`
+# at {glue:text}`edge_s4` and `s6` at {glue:text}`edge_s6`. Above that, each has hills and valleys of its own.
+# Over all bands (`rms` in the table; here at study size) `s6` is the farthest from `a` with {glue:text}`far_s6`
+# dB, then `s4` with {glue:text}`far_s4`. But `s5`, which training lacks too, is no farther ({glue:text}`far_s5`)
+# than `b` ({glue:text}`far_b`) or `s1` ({glue:text}`far_s1`). The shaded bands in {numref}`fig-data-devices` are
+# narrow: what a device does, it does to every clip alike. A network that learns "bright means park" on device `a`
+# will meet a bright device in the test, and may err.
 #
 # ## What leaks when one splits carelessly
 #
@@ -537,14 +535,14 @@ for name, column in (("test accuracy", "test"), ("unseen devices", "unseen")):
 columns = ["strength", "test accuracy", "unseen devices"]
 choices.set_index(["rendering", "by"])[columns]
 
-# %% [markdown]
-# Choosing as published takes $C$ = {glue:text}`choice_clip_within_city_augmented_0` on the first rendering and
-# {glue:text}`choice_clip_within_city_augmented_1` on the second. By location it is {glue:text}`choice_location_0` on both, and
-# no choice lies at the edge of the grid. How does the test take it, with the same clips to fit on? The published
-# choice less that by location is {glue:text}`lost_clip_within_city_augmented_0` and {glue:text}`lost_clip_within_city_augmented_1` points. So the
+# %% [markdown] Choosing as published takes $C$ = {glue:text}`choice_clip_within_city_augmented_0` on the first
+# rendering and {glue:text}`choice_clip_within_city_augmented_1` on the second. By location it is
+# {glue:text}`choice_location_0` on both, and no choice lies at the edge of the grid. How does the test take it,
+# with the same clips to fit on? The published choice less that by location is
+# {glue:text}`lost_clip_within_city_augmented_0` and {glue:text}`lost_clip_within_city_augmented_1` points. So the
 # careless split does not only promise too much; it chooses worse. Choosing by recording makes
-# {glue:text}`lost_recording_0` and {glue:text}`lost_recording_1` points of difference, which leaves open whether it
-# does harm. The rows `left out` and `invented` belong to the next section.
+# {glue:text}`lost_recording_0` and {glue:text}`lost_recording_1` points of difference, which leaves open whether
+# it does harm. The rows `left out` and `invented` belong to the next section.
 #
 # ## What no split by location can see
 #
@@ -576,24 +574,24 @@ for ax, (name, of) in zip(axes, rows, strict=True):
 axes[0].legend(fontsize=8)
 plotting.show(fig)
 
-# %% [markdown]
-# Leaving one device out shows no loss: on its clips the classifier that lacks it is
-# {glue:text}`cost_left_out_0` and {glue:text}`cost_left_out_1` points from the one that has it. Each of these devices is one
-# training clip in twenty, and what was known of it is still there, learnt from the others. Invented devices do
-# warn: they lie {glue:text}`cost_invented_0` and {glue:text}`cost_invented_1` points from `a`, and those of the
-# test, together, {glue:text}`lacking_s4_to_s6_0` and {glue:text}`lacking_s4_to_s6_1`. That they come so near is owed to
-# their inventor, who knew how far `s4` to `s6` are; about the next phone nobody knows it. So such a validation finds
+# %% [markdown] Leaving one device out shows no loss: on its clips the classifier that lacks it is
+# {glue:text}`cost_left_out_0` and {glue:text}`cost_left_out_1` points from the one that has it. Each of these
+# devices is one training clip in twenty, and what was known of it is still there, learnt from the others.
+# Invented devices do warn: they lie {glue:text}`cost_invented_0` and {glue:text}`cost_invented_1` points from
+# `a`, and those of the test, together, {glue:text}`lacking_s4_to_s6_0` and {glue:text}`lacking_s4_to_s6_1`. That
+# they come so near is owed to their inventor, who knew how far `s4` to `s6` are; about the next phone nobody
+# knows it. So such a validation finds
 # *whether* a system is sensitive to devices, and not how much the challenge will take off.
 #
 # The three are not alike. `s6` costs {glue:text}`lacking_s6_0` and {glue:text}`lacking_s6_1` points and `s4`
-# {glue:text}`lacking_s4_0` and {glue:text}`lacking_s4_1`: the two that are farthest from `a`. `s5`, which is no farther than `b`, costs
-# {glue:text}`lacking_s5_0` and {glue:text}`lacking_s5_1`, and `b` to `s3`, which everyone has heard, {glue:text}`lacking_b_to_s3_0` and
-# {glue:text}`lacking_b_to_s3_1`. And is it that nobody has heard them? In part. Having heard it, the oracle is better on
-# `s6` by {glue:text}`hearing_s6_0` and {glue:text}`hearing_s6_1` points, on `s4` by {glue:text}`hearing_s4_0` and
-# {glue:text}`hearing_s4_1`, on `s5` by {glue:text}`hearing_s5_0` and {glue:text}`hearing_s5_1`; on all three by
-# {glue:text}`hearing_s4_to_s6_0` and {glue:text}`hearing_s4_to_s6_1`. That is less than half of what they cost. The rest stays, since they
-# are poorer devices, or since the oracle has few clips of them: less than half as many of each as training has
-# of `b`.
+# {glue:text}`lacking_s4_0` and {glue:text}`lacking_s4_1`: the two that are farthest from `a`. `s5`, which is no
+# farther than `b`, costs {glue:text}`lacking_s5_0` and {glue:text}`lacking_s5_1`, and `b` to `s3`, which everyone
+# has heard, {glue:text}`lacking_b_to_s3_0` and {glue:text}`lacking_b_to_s3_1`. And is it that nobody has heard
+# them? In part. Having heard it, the oracle is better on `s6` by {glue:text}`hearing_s6_0` and
+# {glue:text}`hearing_s6_1` points, on `s4` by {glue:text}`hearing_s4_0` and {glue:text}`hearing_s4_1`, on `s5` by
+# {glue:text}`hearing_s5_0` and {glue:text}`hearing_s5_1`; on all three by {glue:text}`hearing_s4_to_s6_0` and
+# {glue:text}`hearing_s4_to_s6_1`. That is less than half of what they cost. The rest stays, since they are poorer
+# devices, or since the oracle has few clips of them: less than half as many of each as training has of `b`.
 #
 #
 # For the strength $C$ it makes no difference which devices validate, as the table above says. For an
@@ -602,10 +600,11 @@ plotting.show(fig)
 #
 # ## How hard is the corpus, and where?
 #
-# Beside the linear classifier stands the student that can be taken away from this book (`models/`): a TMSIC
-# that learnt from the first rendering, with an augmentation against devices ([Freq-MixStyle](../input/augmentation.ipynb)).
-# It is heard on the test of that rendering and of four others. How far ahead of a *linear* reading of the spectrum is
-# it? What does a system promise that is tested on the rendering which it learnt from? And which scenes are hard?
+# Beside the linear classifier stands the student that can be taken away from this book (`models/`): a TMSIC that
+# learnt from the first rendering, with an augmentation against devices
+# ([Freq-MixStyle](../input/augmentation.ipynb)). It is heard on the test of that rendering and of four others.
+# How far ahead of a *linear* reading of the spectrum is it? What does a system promise that is tested on the
+# rendering which it learnt from? And which scenes are hard?
 
 # %% mystnb={"figure": {"name": "fig-data-recall", "caption": "Embedded corpus, five renderings: how many clips of each scene our student finds. Bars: 95 % intervals over locations."}, "image": {"alt": "Ten rows, a scene each, from the most to the least found, with a dot and an interval."}}
 groups = pd.DataFrame(data["student"]).set_index("group")
@@ -645,28 +644,30 @@ for name, v in tau.items():
 # **The rendering.** On the test of the rendering that it has learnt from, the student reaches
 # {glue:text}`heard_own` %; on four other renderings {glue:text}`heard_further` %, a difference of
 # {glue:text}`heard_own_less_further` points. It has heard none of these places, so it knows none by heart. Is a
-# system all the same better on a test out of its own rendering? The linear classifier can be taught by either. On the
-# first test, having learnt from the first rendering and not from the second is worth {glue:text}`gain_seed_0` points; on
-# the second test, its own rendering is worth {glue:text}`gain_seed_1`. The mean is {glue:text}`gain_both`: that a
-# rendering favours its own is not shown. The first has easier test places, or teaches more, and either is
-# luck. One test set is one draw, and so main results of this book are heard on several.
+# system all the same better on a test out of its own rendering? The linear classifier can be taught by either. On
+# the first test, having learnt from the first rendering and not from the second is worth {glue:text}`gain_seed_0`
+# points; on the second test, its own rendering is worth {glue:text}`gain_seed_1`. The mean is
+# {glue:text}`gain_both`: that a rendering favours its own is not shown. The first has easier test places, or
+# teaches more, and either is luck. One test set is one draw, and so main results of this book are heard on
+# several.
 #
 # **The linear part.** A corpus should be neither a toy nor hopeless. What was asked of this one is that a
 # linear classifier reach 30 to 60 %, and TMSIC 60 to 80 %. On their own renderings the tuned classifier has
-# {glue:text}`from_seed_0_seed_0` % and {glue:text}`from_seed_1_seed_1` %, so both estimates are within, as the student's are.
-# The student leads the classifier by {glue:text}`lead_all` points on the places of five renderings, and on the
-# unseen devices alone by {glue:text}`lead_all_unseen_devices`. The intervals are over places; of a single training
-# the book's rule leaves the verdict open. But a *linear* reading of a spectrum and its deviations is not nearly all that
-# there is to hear in this corpus. How much another reading of the same 280 numbers would add is not measured.
+# {glue:text}`from_seed_0_seed_0` % and {glue:text}`from_seed_1_seed_1` %, so both estimates are within, as the
+# student's are. The student leads the classifier by {glue:text}`lead_all` points on the places of five
+# renderings, and on the unseen devices alone by {glue:text}`lead_all_unseen_devices`. The intervals are over
+# places; of a single training the book's rule leaves the verdict open. But a *linear* reading of a spectrum and
+# its deviations is not nearly all that there is to hear in this corpus. How much another reading of the same 280
+# numbers would add is not measured.
 #
 # **The scenes.** Hardest are the public square ({glue:text}`found_public_square` % in {numref}`fig-data-recall`), the
 # metro station ({glue:text}`found_metro_station` %) and the airport ({glue:text}`found_airport` %). The square, which
 # has a source or two of nearly everything, is taken for many others; station and airport most often for a mall, with
 # which they share ventilation, babble and footsteps ({numref}`fig-data-sources`).
 #
-# Is the corpus hard where TAU is hard? The only table of TAU by device that we know is of a system of 2025
-# with 61,000 parameters {cite}`li2025joint`; by log loss there is the baseline of 2022
-# {cite}`martinmorato2022low`. Neither is TMSIC, and either was trained in its own way; their level says nothing here, and their
+# Is the corpus hard where TAU is hard? The only table of TAU by device that we know is of a system of 2025 with
+# 61,000 parameters {cite}`li2025joint`; by log loss there is the baseline of 2022 {cite}`martinmorato2022low`.
+# Neither is TMSIC, and either was trained in its own way; their level says nothing here, and their
 # *profile* speaks of corpus and training together. Beside our student, which has an augmentation against devices,
 # stands the linear classifier, which has none.
 
@@ -689,16 +690,18 @@ plotting.show(fig)
 
 # %% [markdown]
 # **Devices that were heard.** In TAU `b` to `s3` lie {glue:text}`tau_accuracy_others:.1f` points from `a` in the mean, our
-# student {glue:text}`student_others_from_a_accuracy`, the linear classifier {glue:text}`linear_others_from_a_accuracy`. So these devices are
-# not without effect here; a reader without defences loses on them, if less than the system on TAU. How much of that the
-# augmentation mends, and how much the network does, these two cannot say. Of one and the same network the invented
-# devices take {glue:text}`cost_none:.1f` points without it and {glue:text}`cost_Freq-MixStyle:.1f` with it (`results/recipe.json`).
+# student {glue:text}`student_others_from_a_accuracy`, the linear classifier
+# {glue:text}`linear_others_from_a_accuracy`. So these devices are not without effect here; a classifier without
+# defences loses on them, if less than the system on TAU. How much of that the augmentation mends, and how much
+# the network does, these two cannot say. Of one and the same network the invented devices take
+# {glue:text}`cost_none:.1f` points without it and {glue:text}`cost_Freq-MixStyle:.1f` with it
+# (`results/recipe.json`).
 #
-# **Devices that were not.** From `b`–`s3` to `s4`–`s6` TAU's system loses {glue:text}`tau_accuracy_unseen:.1f` points more, and
-# our student {glue:text}`student_unseen_from_others_accuracy`: more, by one training. The log loss points the other way. There
-# TAU's baseline rises by {glue:text}`tau_loss_unseen:.2f` nats and our student by
-# {glue:text}`student_unseen_from_others_log_loss`. So *that a device which was not heard is harder here, or easier, is
-# not shown*. `s6` is the hardest in both; `s5` costs our student little.
+# **Devices that were not.** From `b`–`s3` to `s4`–`s6` TAU's system moves by {glue:text}`tau_accuracy_unseen:.1f`
+# points, and our student by {glue:text}`student_unseen_from_others_accuracy`: it loses more, this one training
+# does. The log loss points the other way. There TAU's baseline rises by {glue:text}`tau_loss_unseen:.2f` nats and
+# our student by {glue:text}`student_unseen_from_others_log_loss`. So *that a device which was not heard is harder
+# here, or easier, is not shown*. `s6` is the hardest in both; `s5` costs our student little.
 #
 # **Scenes.** They differ more than devices do, and not as in TAU. That system finds a pedestrian street in 34 % of its clips,
 # fewer than of any other scene; our student in {glue:text}`found_street_pedestrian` %, more than most. The program's
@@ -736,12 +739,13 @@ plotting.players(dict(zip(names, heard, strict=True)), 8_000)
 #   gave, and chose worse. By location the gap was {glue:text}`gap_4_0`.
 # * **That says nothing about devices that training lacks.** Leaving a device of training out did not show what they cost;
 #   invented devices showed that they cost something. `s6` costs the most,
-#   {glue:text}`lacking_s6_0` points, and to have heard it gives half of that back.
+#   {glue:text}`lacking_s6_0` points, and to have heard it gives about half of that back.
 # * **One test set is one draw.** On the test of its own rendering the student has {glue:text}`heard_own_less_further`
 #   points more than on four others. That a rendering favours its own is not shown.
 # * A linear reading is not nearly all that there is to hear: the student leads it by {glue:text}`lead_all` points. Of one
 #   training, so the verdict is open.
-# * Beside TAU the seen devices are easy for our student ({glue:text}`student_others_from_a_accuracy` points from `a`; there −9.5).
+# * Beside TAU the seen devices are easy for our student ({glue:text}`student_others_from_a_accuracy` points from `a`; there
+#   {glue:text}`tau_accuracy_others:.1f`).
 #
 # ## Exercises
 # **1.** Loudness says nothing of the scene here. Take it away from the 280 numbers, the mean over bands from the
@@ -772,9 +776,9 @@ plotting.players(dict(zip(names, heard, strict=True)), 8_000)
 #     ten = StratifiedGroupKFold(10, shuffle=True, random_state=0)
 #     print(macro_accuracy(y, cross_val_predict(net, x, y, groups=group, cv=ten)))
 # ```
-# The city is a part of the name from which a place's character is drawn, and nothing else: places of one city are no
-# more alike than others, so what differs is luck. The challenge's evaluation set has two cities that the development set lacks;
-# what they cost, this corpus cannot tell.
+# The city is a part of the name from which a place's character is drawn, and nothing else: places of one city are
+# no more alike than others, so what differs is luck. The challenge's evaluation set has two cities that the
+# development set lacks; what they cost, this corpus cannot tell.
 # :::
 #
 # **3.** (An hour.) A device multiplies a spectrum, and so adds to each log-mel band a number of its own. The
@@ -798,10 +802,11 @@ plotting.players(dict(zip(names, heard, strict=True)), 8_000)
 #            for name, (c, rows) in asked.items()})
 # ```
 # When we ran it at study size, invented devices cost the deviations nothing and the means many points. The test's
-# cost the deviations something all the same, if little: a device also compresses, clips and has a noise floor, and none of
-# this is a factor of the spectrum; the invented ones are filters alone. The deviations were the better of the two, on `a`
-# as well. But beside all 280 numbers they lost several points on `a`, and over the unseen devices they gained on one rendering and lost
-# on the other. An input that no device can move is not yet a better one.
+# cost the deviations something all the same, if little: a device also compresses, clips and has a noise floor,
+# and none of this is a factor of the spectrum; the invented ones are filters alone. The deviations were the
+# better of the two, on `a` as well. But beside all 280 numbers they lost several points on `a`, and over the
+# unseen devices they gained on one rendering and lost on the other. An input that no device can move is not yet a
+# better one.
 # :::
 #
 # ## What is next
