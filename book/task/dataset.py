@@ -21,7 +21,8 @@
 # `results/dataset.json`, `results/models.json` and `models/student.safetensors`.
 # **Data out**: the split into fit, validation and test clips that every later chapter uses.
 # **In the library**: `asclib.corpus`, `asclib.plotting`, `asclib.runs.data`; the study is
-# `studies/dataset.py`, with `components`, `heldout`, `unheard` and `reading` beside it.
+# `studies/dataset.py`, with `studies/components.py`, `studies/heldout.py`, `studies/unheard.py` and
+# `studies/reading.py`.
 
 # %% tags=["parameters"]
 profile = "quick"
