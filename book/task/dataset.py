@@ -98,9 +98,9 @@ pd.DataFrame(units).groupby(corpus.clips["split"]).nunique()
 # {cite}`heittola2020acoustic`, cut into 230,350 clips. Its published counts stand beside ours.
 
 # %% mystnb={"figure": {"name": "fig-data-counts", "caption": "Clips of each device in each split: of this corpus, and of TAU as published. TAU's unused clips are in neither split."}, "image": {"alt": "Two panels of stacked bars, a row for each of nine devices; in both, device a has most of the training clips and s4 to s6 have none."}}
-used = corpus.clips.query("split == 'train'")
-most = {u: used[u].value_counts() for u in ("scene", "city", "device")}
-print({u: f"{n.min()} to {n.max()} clips" for u, n in most.items()})
+for unit in ("scene", "city", "device"):
+    n = corpus.clips.query("split == 'train'")[unit].value_counts()
+    print(f"training clips of a {unit}: {n.min()} to {n.max()}")
 here = pd.crosstab(corpus.clips["device"], corpus.clips["split"])
 tau = {d: [7500, 3300, 0] for d in DEVICES}
 tau |= {"a": [102150, 3300, 38550], "b": [7490, 3290, 0], "c": [7480, 3290, 0]}
@@ -303,11 +303,12 @@ data, shares = store.results("dataset"), {}
 for kind, named in (("components", "as it is"), ("shapes", "shape")):
     quote(data[kind], kind[0] + "_{level}_{rendering[5]}", "share")
     for row in data[kind]:
-        column = shares.setdefault(f"{named}, {row['rendering']}", {})
-        column[row["level"]] = shown(row, "share")
+        column = shares.setdefault(named, {})
+        column[row["rendering"], row["level"]] = shown(row, "share")
 pd.DataFrame(shares)
 
-# %% [markdown] Another recording at the same place adds most to the spectrum as it is, {glue:text}`c_recording_0`
+# %% [markdown]
+# Another recording at the same place adds most to the spectrum as it is, {glue:text}`c_recording_0`
 # % and {glue:text}`c_recording_1` %. But that is mostly the volume knob, which is turned once a recording. Of the
 # shape it adds {glue:text}`s_recording_0` % and {glue:text}`s_recording_1` %, and *the place adds most*:
 # {glue:text}`s_location_0` % and {glue:text}`s_location_1` %, with its room and the voices of its machines. The
@@ -369,7 +370,8 @@ for ax, kind in zip(axes, ("in training", "in the test alone"), strict=True):
         ax.legend(loc="lower right", ncols=2)
 plotting.show(fig)
 
-# %% [markdown] All of them cut the bass: `a` begins at {glue:text}`edge_a` Hz, `b` at {glue:text}`edge_b`, `s4`
+# %% [markdown]
+# All of them cut the bass: `a` begins at {glue:text}`edge_a` Hz, `b` at {glue:text}`edge_b`, `s4`
 # at {glue:text}`edge_s4` and `s6` at {glue:text}`edge_s6`. Above that, each has hills and valleys of its own.
 # Over all bands (`rms` in the table; here at study size) `s6` is the farthest from `a` with {glue:text}`far_s6`
 # dB, then `s4` with {glue:text}`far_s4`. But `s5`, which training lacks too, is no farther ({glue:text}`far_s5`)
@@ -467,7 +469,7 @@ means.round(1)
 #
 # The published evaluation score is untouched by this: the organisers computed it on clips whose labels
 # nobody had. What may suffer are the choices on the way there. Here one such choice is measured, the strength
-# of a linear classifier; [Slips](../challenges/slips.ipynb) asks the same of a network's epoch.
+# of a linear classifier; [Slips](../challenges/slips.ipynb) asks the same of a network.
 # :::
 #
 # By how many points is the promise of each split too high? The row `clip within city, augmented` of
@@ -536,7 +538,8 @@ for name, column in (("test accuracy", "test"), ("unseen devices", "unseen")):
 columns = ["strength", "test accuracy", "unseen devices"]
 choices.set_index(["rendering", "by"])[columns]
 
-# %% [markdown] Choosing as published takes $C$ = {glue:text}`choice_clip_within_city_augmented_0` on the first
+# %% [markdown]
+# Choosing as published takes $C$ = {glue:text}`choice_clip_within_city_augmented_0` on the first
 # rendering and {glue:text}`choice_clip_within_city_augmented_1` on the second. By location it is
 # {glue:text}`choice_location_0` on both, and no choice lies at the edge of the grid. How does the test take it,
 # with the same clips to fit on? The published choice less that by location is
@@ -575,7 +578,8 @@ for ax, (name, of) in zip(axes, rows, strict=True):
 axes[0].legend(fontsize=8)
 plotting.show(fig)
 
-# %% [markdown] Leaving one device out shows no loss: on its clips the classifier that lacks it is
+# %% [markdown]
+# Leaving one device out shows no loss: on its clips the classifier that lacks it is
 # {glue:text}`cost_left_out_0` and {glue:text}`cost_left_out_1` points from the one that has it. Each of these
 # devices is one training clip in twenty, and what was known of it is still there, learnt from the others.
 # Invented devices do warn: they lie {glue:text}`cost_invented_0` and {glue:text}`cost_invented_1` points from
