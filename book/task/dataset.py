@@ -686,7 +686,7 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
 for k, name, rows, column, tint in lines:
     ends = [(100, 1)[k] * rows[column + e] for e in ("", "_low", "_high")]
     plotting.intervals(axes[k], DEVICES, *ends, colour=tint, label=name)
-for ax, (name, v) in zip(axes, tau.items(), strict=True):
+for ax, v in zip(axes, tau.values(), strict=True):
     ax.plot(v, range(9), "s:", c=plotting.ACCENT, label="TAU")
 axes[0].set_xlabel("macro accuracy (%)")
 axes[1].set_xlabel("log loss (nats)")
