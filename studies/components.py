@@ -97,6 +97,11 @@ def _share(x: np.ndarray) -> np.ndarray:
     return found / found.sum()
 
 
+def shape(bands: np.ndarray) -> np.ndarray:
+    """Log-mel bands (clips, mels) less their own mean over mels: what no gain can move."""
+    return bands - bands.mean(1, keepdims=True)
+
+
 def of_bands(bands: np.ndarray, clips: pd.DataFrame, device: str) -> list[dict[str, Any]]:
     """`shares` of mean log-mel bands (clips, mels) of one device, and how many places counted.
 

@@ -1,39 +1,34 @@
 """What the embedded corpus is like, measured with a classifier that is trained in seconds.
 
-    python -m studies dataset
+    python -m studies dataset             all of it
+    python -m studies dataset --later     the tables of `later` alone, into the file that there is
 
 All is measured on two renderings of the corpus: what holds on one alone is said of that one. The
 linear reference (`studies.linear`) tells how far each way of splitting flatters, what may be known
-beforehand of devices that nobody has heard, and how much of the task is linear; the committed
-student is heard beside it. The reference's strength is chosen on training clips, held out by
-location. Intervals are over locations and, on test clips, over the folds' classifiers.
+beforehand of devices that nobody has heard, and how much of the task is linear. The committed
+student is heard beside it, on five tests (`studies.reading`). The reference's strength is chosen on
+training clips, held out by location. Intervals are over locations and, on test clips, over the
+folds' classifiers.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus import places
-from asclib.evaluation import evaluate
-from asclib.evaluation.statistics import difference, gap, score, verdict
-from asclib.evaluation.systems import Clips, System
-from asclib.listen import student_of
+from asclib.evaluation.statistics import difference, score, verdict
+from asclib.evaluation.systems import Clips
 from asclib.progress import progress
 from asclib.runs import Experiment
-from asclib.training import predict, probabilities
-from studies import heldout, renderings
+from studies import heldout, reading, unheard
 from studies.command import Commands, add_command, origin
-from studies.components import of_bands
-from studies.heldout import DEFAULT_STRENGTH, OTHERS, Part, Right
+from studies.components import of_bands, shape
+from studies.heldout import DEFAULT_STRENGTH, Part, Right
 from studies.linear import STRENGTHS
-from studies.models import files
 from studies.splits import FOLDS, SPLITS
 from studies.verdicts import figures, weighted
 
@@ -41,12 +36,20 @@ SECOND = 1  # corpus seed of the second rendering
 
 
 def add_parser(commands: Commands) -> None:
-    add_command(commands, "dataset", _dataset, seeds=2, profile="study")
+    parser = add_command(commands, "dataset", _dataset, seeds=2, profile="study")
+    parser.add_argument("--later", action="store_true", help="the tables of `later` alone")
 
 
 def _dataset(options: argparse.Namespace) -> dict[str, Any]:
     experiment = Experiment(options.profile, options.data_root)
-    return origin(experiment) | dataset(both(experiment), options.seeds)
+    if not options.later:
+        return origin(experiment) | dataset(both(experiment), options.seeds)
+    kept = json.loads(options.output.read_text())
+    if kept["size"] != asdict(experiment.profile.corpus):
+        raise ValueError(f"{options.output} is of a corpus of another size: leave out --later")
+    parts = [Part.of(one) for one in both(experiment)]
+    found = later(parts, [kept["chosen"][part.name] for part in parts], options.seeds)
+    return kept | found | {"later": origin(experiment) | {"tables": list(found)}}
 
 
 def both(experiment: Experiment) -> list[Experiment]:
@@ -66,23 +69,18 @@ def dataset(experiments: Sequence[Experiment], seeds: Sequence[int]) -> dict[str
         seeds of the folds.
     Returns: by rendering, tables of accuracies as fractions with 95 % intervals: `ways` of holding
         out and what each promises at each strength, `shared` relatives, `devices` of each kind,
-        `costs` of a device not heard, `choices` of the strength, `profile` by device, `components`
-        of variance; then `crossed`, either learnt from and heard on either; and the student's
-        scores, its `gaps` by device and its `lead` over the reference.
+        `costs` of a device not heard, `choices` of the strength; then `crossed`, either learnt from
+        and heard on either; and the tables of `later`.
     """
     parts = [Part.of(one) for one in experiments]
     tables: dict[str, list[dict[str, Any]]] = {
-        name: []
-        for name in ("ways", "shared", "devices", "costs", "choices", "profile", "components")
+        name: [] for name in ("ways", "shared", "devices", "costs", "choices")
     }
     known = []
     for part in progress(parts, label="renderings"):
         found = heldout.heard(part, parts, seeds)
         known.append(found)
         rows = heldout.every(part, found, seeds)
-        bands = part.experiment.clips("train").x[:, 0].mean(2).numpy()
-        device = part.clips["device"].mode()[0]
-        rows["components"] = of_bands(bands, part.clips, device)
         for name, more in rows.items():
             tables[name] += [{"rendering": part.name} | row for row in more]
     chosen = [heldout.strength(found) for found in known]
@@ -101,8 +99,33 @@ def dataset(experiments: Sequence[Experiment], seeds: Sequence[int]) -> dict[str
         "ways_of_splitting": list(SPLITS),
         **{name: _rounded(rows) for name, rows in tables.items()},
         "crossed": _rounded(crossed(parts, known, chosen)),
-        **student(parts, known[0], chosen[0]),
+        **later(parts, chosen, seeds),
     }
+
+
+def later(
+    parts: Sequence[Part], chosen: Sequence[float], seeds: Sequence[int]
+) -> dict[str, list[dict[str, Any]]]:
+    """The tables that need of the others only the strengths chosen.
+
+    By rendering `components` of variance, `shapes`, the same of spectra less their own mean over
+    bands, which no gain can move, `distances` of devices and `unheard` (`studies.unheard`); and
+    those of `studies.reading`.
+    """
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for part, strength in zip(parts, chosen, strict=True):
+        bands = part.x[:, : part.x.shape[1] // 2]
+        device = part.clips["device"].mode()[0]
+        found = {
+            "components": of_bands(bands, part.clips, device),
+            "shapes": of_bands(shape(bands), part.clips, device),
+            "distances": unheard.distances(part),
+            "unheard": unheard.costs(part, unheard.answered(part, strength, seeds)),
+        }
+        for name, rows in found.items():
+            tables.setdefault(name, []).extend({"rendering": part.name} | row for row in rows)
+    tables |= reading.tables(parts[0], chosen[0], seeds)
+    return {name: _rounded(rows) for name, rows in tables.items()}
 
 
 def crossed(
@@ -131,56 +154,6 @@ def crossed(
         mean = weighted(gains, (0.5, 0.5))
         rows.append({"heard": "both", "learnt": "own, less other"} | figures(mean))
         rows[-1]["verdict"] = str(verdict(mean.low, mean.high))
-    return rows
-
-
-def student(parts: Sequence[Part], known: Right, strength: float) -> dict[str, Any]:
-    """The committed student on the tests of all parts: its scores, `gaps` by device, and its lead.
-
-    `lead`: student less reference, both having learnt from the first part; a row for each test, and
-    for all of them together, over all devices and over those that training lacks.
-    """
-    net = student_of(files("student")["weights"])
-    said = [predict(net, part.experiment.clips("test").x) for part in parts]
-    table = renderings.table({part.name: part.experiment.data for part in parts})
-    p = np.concatenate([probabilities(one) for one in said])
-    labels = np.concatenate([part.test_labels for part in parts])
-    ours = (p.argmax(1) == labels).astype(float)[None]
-    return {
-        "student": _rounded(evaluate(p, table).table().to_dict("records")),
-        "gaps": _rounded(gaps(ours, table)),
-        "lead": _rounded(lead(ours, parts, table, known, strength)),
-    }
-
-
-def gaps(ours: np.ndarray, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """How much worse the student is on one kind of device than on another, at the same places."""
-    device = table["device"]
-    kinds = {"a": device == "a", "others": device.isin(OTHERS)}
-    kinds["unseen"] = device.isin(UNSEEN_DEVICES)
-    clips, one, rows = Clips.of(table), System("student", ours, (0,)), []
-    for worse, better in (("others", "a"), ("unseen", "others"), ("unseen", "a")):
-        these, those = kinds[worse].to_numpy(), kinds[better].to_numpy()
-        if these.any() and those.any():
-            found = figures(gap(one, clips, these, those))
-            rows.append({"gap": f"{worse}, from {better}"} | found)
-    return rows
-
-
-def lead(
-    ours: np.ndarray, parts: Sequence[Part], table: pd.DataFrame, known: Right, strength: float
-) -> list[dict[str, Any]]:
-    heard = [heldout.system(known, f"test of {part.name}", strength) for part in parts]
-    rival = replace(heard[0], values=np.concatenate([one.values for one in heard], axis=1))
-    own = System("student", ours, (-1,))  # no seed of the rival's
-    groups = {part.name: (table["rendering"] == part.name).to_numpy() for part in parts}
-    groups["all"] = np.ones(len(table), bool)
-    groups["all, unseen devices"] = table["device"].isin(UNSEEN_DEVICES).to_numpy()
-    rows = []
-    for name, mask in groups.items():
-        if mask.any():
-            found = difference(own.on(mask), rival.on(mask), Clips.of(table[mask]))
-            rows.append({"heard": name} | figures(found))
     return rows
 
 

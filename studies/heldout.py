@@ -116,7 +116,6 @@ def every(part: Part, right: Right, seeds: Sequence[int]) -> dict[str, list[dict
         "devices": devices(part, right),
         "costs": costs(part, right, chosen),
         "choices": choices(part, right, ladder),
-        "profile": profile(part, right, chosen),
     }
 
 
@@ -287,16 +286,6 @@ def costs(part: Part, right: Right, one: float) -> list[dict[str, Any]]:
             clips = Clips.of(part.test_clips)
             found[f"test, from {name}"] = gap(system(right, test, one), clips, unseen, known)
     return [{"cost": name} | figures(each) for name, each in found.items()]
-
-
-def profile(part: Part, right: Right, one: float) -> list[dict[str, Any]]:
-    """Accuracy on the test by device."""
-    device, test = part.test_clips["device"].to_numpy(), f"test of {part.name}"
-    return [
-        {"device": name} | figures(_masked(right, test, one, part.test_clips, mask))
-        for name in sorted(set(device))
-        for mask in [device == name]
-    ]
 
 
 def _masked(

@@ -15,7 +15,7 @@ from asclib.challenge import UNSEEN_DEVICES
 from asclib.corpus import places, read_audio
 from asclib.features import LogMel
 from asclib.runs import Experiment
-from studies import components, dataset, heldout, linear, splits
+from studies import components, dataset, heldout, linear, splits, unheard
 from studies.recipe import INVENTED
 from tests.data import TINY
 
@@ -250,15 +250,79 @@ def test_both_renderings_are_heard_by_what_either_taught(tiny_store) -> None:
         assert crossed[heard, f"own, less {other}"] == pytest.approx(own, abs=2e-5)
     own = [crossed["seed 0", "own, less seed 1"], crossed["seed 1", "own, less seed 0"]]
     assert crossed["both", "own, less other"] == pytest.approx(np.mean(own), abs=2e-5)
-    group = pd.DataFrame(found["student"]).set_index("group")["accuracy"]
-    gaps = pd.DataFrame(found["gaps"]).set_index("gap")["accuracy"]
+    said = {k: pd.DataFrame(found[k]) for k in ("student", "gaps", "profile", "lead", "mixed")}
+    group = said["student"].set_index("group")["accuracy"]
+    gaps = said["gaps"].dropna(subset="accuracy").set_index(["system", "gap"])["accuracy"]
     expected = group["unseen"] - group["device a"]
-    assert gaps["unseen, from a"] == pytest.approx(expected, abs=2e-5)
-    lead = pd.DataFrame(found["lead"]).set_index("heard")
-    assert list(lead.index) == ["seed 0", "seed 1", "all", "all, unseen devices"]
-    assert set(lead["verdict"]) == {"open"}  # of a single training
-    student = pd.DataFrame(found["student"]).set_index("group")["accuracy"]["overall"]
-    part = lead.loc[["seed 0", "seed 1"], "accuracy"].mean()
-    assert lead.loc["all", "accuracy"] == pytest.approx(part, abs=2e-5)
-    rival = crossed["seed 0", "seed 0"] + crossed["seed 1", "seed 0"]
-    assert student - lead.loc["all", "accuracy"] == pytest.approx(rival / 2, abs=2e-5)
+    assert gaps["student", "unseen, from a"] == pytest.approx(expected, abs=2e-5)
+    loss = said["gaps"].dropna(subset="log_loss").set_index("gap")["log_loss"]
+    of = said["student"].set_index("group")["log_loss"]
+    assert loss["unseen, from a"] == pytest.approx(of["unseen"] - of["device a"], abs=2e-4)
+    lead = said["lead"].set_index("heard")["accuracy"]
+    tests = ["own", "seed 1", "seed 2", "seed 3", "seed 4"]
+    assert list(lead.index) == [*tests, "all", "all, unseen devices"]
+    assert set(said["lead"]["verdict"]) == {"open"}  # of a single training
+    assert lead["all"] == pytest.approx(lead[tests].mean(), abs=2e-5)
+    mean = said["profile"]["accuracy"].mean()  # every device has as many clips
+    assert group["overall"] - lead["all"] == pytest.approx(mean, abs=2e-5)
+    right = said["mixed"].query("scene == says").set_index("scene")["share"]
+    assert right["park"] == pytest.approx(group["park"], abs=2e-5)
+    again = dataset.later([heldout.Part.of(Experiment(TINY))], [found["chosen"]["seed 0"]], [0])
+    for name, rows in again.items():  # as `--later` adds them
+        first = [row for row in found[name] if row.get("rendering", "seed 0") == "seed 0"]
+        assert rows == first
+
+
+def test_shapes_are_without_loudness() -> None:
+    """What a gain of each clip adds to all bands alike is in the components, and in no shape."""
+    names = [(f"s{s}", f"{s}{p}", f"{s}{p}{r}") for s in "ab" for p in "xyz" for r in "12"]
+    rows = [name for name in names for _ in range(3)]
+    table = pd.DataFrame(rows, columns=["scene", "location", "recording"])
+    table = table.assign(city="c", device="a")
+    rng = np.random.default_rng(0)
+    bands = rng.normal(size=(len(table), 8))
+    louder = bands + rng.normal(0, 3, (len(table), 1))
+    quiet, loud = (components.of_bands(x, table, "a") for x in (bands, louder))
+    assert quiet[-1]["share"] != pytest.approx(loud[-1]["share"], abs=1e-3)
+    quiet, loud = (components.of_bands(components.shape(x), table, "a") for x in (bands, louder))
+    assert len(quiet) == len(components.LEVELS)
+    for one, other in zip(quiet, loud, strict=True):
+        assert other["share"] == pytest.approx(one["share"], abs=1e-9)
+
+
+# ---- unheard devices -----------------------------------------------------------------------------
+
+
+def test_a_device_is_as_far_from_a_as_what_it_adds_to_parallel_clips(tiny_store) -> None:
+    part = heldout.Part.of(Experiment(TINY))
+    device = part.test_clips["device"].to_numpy()
+    x = np.random.default_rng(0).normal(size=(len(device), 280))
+    event = pd.factorize(part.test_clips["recording"] + part.test_clips["slice"].astype(str))[0]
+    x[:, :140] = x[event, :140] + 0.5 * (device == "s6")[:, None] * (-1.0) ** np.arange(140)
+    rows = {row["device"]: row for row in unheard.distances(part._replace(x_test=x))}
+    assert set(rows) == {*heldout.OTHERS, *UNSEEN_DEVICES}
+    assert rows["s6"]["decibels"] == pytest.approx(0.5 * 8.686, abs=1e-3)
+    assert rows["s5"]["decibels"] == pytest.approx(0, abs=1e-9)
+
+
+def test_who_has_heard_a_device_gains_what_only_the_device_gives_away(tiny_store) -> None:
+    """Labels that clips of unheard devices show in numbers that no other clip has."""
+    part = heldout.Part.of(Experiment(TINY))
+    device = part.test_clips["device"].to_numpy()
+    x = np.zeros((len(device), 280))
+    new = np.isin(device, UNSEEN_DEVICES)
+    x[new, 100 + part.test_labels[new]] = 1
+    x[~new, 120 + part.test_labels[~new]] = 1
+    train = np.zeros((len(part.x), 280))
+    train[np.arange(len(train)), 120 + part.labels] = 1
+    marked = part._replace(x=train, x_test=x)
+    found = unheard.answered(marked, 100.0, [0, 1])
+    assert found.heard.shape == found.lacking.shape == (2, len(device))
+    assert found.heard[:, new].mean() > 0.9 > 0.3 > found.lacking[:, new].mean()
+    assert found.heard[:, ~new].mean() > 0.9 < found.lacking[:, ~new].mean()
+    rows = {row["device"]: row for row in unheard.costs(marked, found)}
+    assert list(rows) == ["b to s3", *UNSEEN_DEVICES, "s4 to s6"]
+    for row in rows.values():
+        apart = row["heard"] - row["lacking"]
+        assert apart == pytest.approx(row["hearing"], abs=0.1)
+    assert rows["s4 to s6"]["hearing"] > 0.6 > 0.1 > abs(rows["b to s3"]["hearing"])
