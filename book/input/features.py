@@ -118,7 +118,7 @@ power = np.abs(np.fft.rfft(waves)[:, : 172 * 128]) ** 2
 power = pd.DataFrame(power.reshape(len(waves), 128, 172).mean(2))
 by_scene = power.groupby(some["scene"].to_numpy()).mean()
 level = 10 * np.log10(by_scene / by_scene.to_numpy().max())
-fig, ax = plt.subplots(figsize=(8, 3.6))
+fig, ax = plt.subplots(figsize=(7, 3.2))
 for name, row in level.iterrows():
     ax.plot(0.172 * np.arange(128), row, label=name,
             color=plotting.SCENE_COLOURS[name])
@@ -219,7 +219,7 @@ print(f"sum {total[5000]:.2f} inside, {total[9023]:.2f} at the last sample")
 
 # %% mystnb={"figure": {"name": "fig-features-windows", "caption": "The same second through a short, a middle and the chosen window, on a linear frequency axis, each shown down to 60 dB below its loudest point."}, "image": {"alt": "Three spectrograms: the first has sharp vertical strokes and blurred lines, the last thin horizontal lines and eight coarse frames."}}
 magnitude = np.abs(np.fft.rfft(frames * window)).T
-fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), sharey=True)
 for ax, size in zip(axes, (128, 512, 2048), strict=True):
     own = np.pad(y.astype(float), size // 2, mode="reflect")
     own = np.lib.stride_tricks.sliding_window_view(own, size)[:: size // 2]
@@ -380,7 +380,7 @@ kept = {"rendered": soxr.resample(whole, 44_100, 16_000)}
 for name, front in fronts.items():
     image = front(whole[None])[0, 0].numpy()
     kept[name] = plotting.played(image, front, 16_000)
-fig, axes = plt.subplots(1, 4, figsize=(8, 2.8), sharey=True)
+fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.5), sharey=True)
 for ax, (name, wave) in zip(axes, kept.items(), strict=True):
     level = np.abs(librosa.stft(wave, n_fft=256, hop_length=256))
     ax.imshow(librosa.amplitude_to_db(level, top_db=50), origin="lower",
