@@ -452,7 +452,7 @@ moved = {"mean": change.mean((0, 1)), "largest": change.amax((0, 1))}
 pd.DataFrame(moved).round(2).T
 
 # %% [markdown]
-# Halved, power is louder than magnitude by a constant, for the filters' weights are now under the root.
+# Halved, power is louder than magnitude by nearly a constant, mostly because the filters' weights are now under the root.
 # Around it the two differ by a tenth of a neper, where the features themselves have a deviation of more
 # than one.
 #
@@ -491,7 +491,7 @@ minds.round(1)
 # {glue:text}`features_louder_others:.0f`. Whether zeros cost accuracy is not settled: the
 # difference is {glue:text}`features_zeros_points:+.1f` points, with a 95 % interval over locations from
 # {glue:text}`features_zeros_low:+.1f` to {glue:text}`features_zeros_high:+.1f`. Half the logarithm of power
-# changes {glue:text}`features_half_others:.0f` per cent, and its points are not settled either
+# changes {glue:text}`features_half_others:.0f` per cent, more than either yardstick, and its points are not settled either
 # ({glue:text}`features_half_low:+.1f` to {glue:text}`features_half_high:+.1f`).
 #
 # What hurts is the forgotten half: {glue:text}`features_power_others:.0f` per cent of the answers are
@@ -609,14 +609,14 @@ plotting.show(fig)
 # **Time.** With 80 bands, 16 frames bring {glue:text}`features_80_8000_16:+.1f` points over 8
 # ({glue:text}`features_80_8000_16_low:+.1f` to {glue:text}`features_80_8000_16_high:+.1f`), and 32 bring
 # {glue:text}`features_80_8000_32:+.1f` ({glue:text}`features_80_8000_32_low:+.1f` to
-# {glue:text}`features_80_8000_32_high:+.1f`). The first is not settled, the second is: rhythm is not only
-# audible, it tells scenes apart.
+# {glue:text}`features_80_8000_32_high:+.1f`). The first is not settled, the second is: shorter windows, and
+# more of them, help to tell scenes apart. Whether by rhythm, this classifier of means and deviations cannot say.
 #
 # **The bargain.** For about 30 million, 80 × 16 is {glue:text}`features_8000_16_80:+.1f` points from 140 × 8
 # ({glue:text}`features_8000_16_80_low:+.1f` to {glue:text}`features_8000_16_80_high:+.1f`), and 40 × 32 is
 # {glue:text}`features_8000_32_40:+.1f` ({glue:text}`features_8000_32_40_low:+.1f` to
-# {glue:text}`features_8000_32_40_high:+.1f`). A good part of that comes
-# from having fewer bands, which is cheaper, not dearer. Under the same limit fewer bands and more frames
+# {glue:text}`features_8000_32_40_high:+.1f`). Most of the first comes
+# from having fewer bands, which is cheaper, not dearer; nearly all of the second from its frames. Under the same limit fewer bands and more frames
 # would have been the better input for this classifier, and a higher rate better still.
 #
 # Nothing here speaks for 140 × 8. Three things soften that. The best of several is a little flattered by being
@@ -626,7 +626,7 @@ plotting.show(fig)
 # [The search for the input](feature_search.ipynb) does the same on our corpus.
 #
 # The book stays with 140 bands up to 4 kHz all the same. It rebuilds a published system, and every later
-# chapter compares what is done *after* this input. What a better input would add is open.
+# chapter compares what is done *after* this input. What a better input would add to TMSIC itself is open.
 #
 # ## Where scenes differ, and where devices do
 #
@@ -673,7 +673,7 @@ for name, rows in levels.items():
         glue(f"features_{name}_{number}", value)
 found.rename_axis("kHz").round(2)
 
-# %% mystnb={"figure": {"name": "fig-features-statistics", "caption": "Top: mean log-mel of each scene (training, one device) and of each device (test), less the mean of all rows; red is louder, and the colours end at two nepers. Bottom: deviation between the rows in nepers, without what places bring, with 95 % intervals. Above 4 kHz is what resampling to 8 kHz removes."}, "image": {"alt": "Two grids of coloured rows over an axis of hertz, and below two curves: that of devices falls from its highest value below 200 Hz and stays low; that of scenes rises above 2 kHz to the right edge."}}
+# %% mystnb={"figure": {"name": "fig-features-statistics", "caption": "Top: mean log-mel of each scene (training, one device) and of each device (test), less the mean of all rows; red is louder, and the colours end at two nepers. Bottom: deviation between the rows in nepers, without what places bring, with 95 % intervals over places, the scenes and devices themselves as given. Above 4 kHz is what resampling to 8 kHz removes."}, "image": {"alt": "Two grids of coloured rows over an axis of hertz, and below two curves: that of devices falls from its highest value below 200 Hz and stays low; that of scenes rises above 2 kHz to the right edge."}}
 fig, axes = plt.subplots(3, 1, figsize=(8, 7), sharex=True)
 for ax, (name, rows) in zip(axes, levels.items(), strict=False):
     rows = rows.groupby(level=0).mean()
@@ -729,7 +729,8 @@ if profile == "quick" and data_root is None:
 #   points against 8 kHz ({glue:text}`features_80_16000_8_low:.1f` to
 #   {glue:text}`features_80_16000_8_high:.1f`) and {glue:text}`features_80_22050_8:.1f` against 11 kHz
 #   ({glue:text}`features_80_22050_8_low:.1f` to {glue:text}`features_80_22050_8_high:.1f`), best with best.
-# * More than 80 bands bring that classifier nothing; more frames do. At the limit of 30 million, 80 × 16 is
+# * More than 80 bands bring that classifier nothing; 32 frames for eight do
+#   ({glue:text}`features_80_8000_32:+.1f`, {glue:text}`features_80_8000_32_low:+.1f` to {glue:text}`features_80_8000_32_high:+.1f`). At the limit of 30 million, 80 × 16 is
 #   {glue:text}`features_8000_16_80:.1f` points better than 140 × 8
 #   ({glue:text}`features_8000_16_80_low:.1f` to {glue:text}`features_8000_16_80_high:.1f`).
 # * Eight frames keep the timbre and lose rhythm: what is played from them follows the rise and fall of a sound

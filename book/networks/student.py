@@ -351,9 +351,9 @@ pd.DataFrame(rows, index=index)
 # each got across, by 0.008 and 0.025. It is what these trainings did, not a law: ask your own network.
 #
 # What does it save? One product and one sum for each value of three maps. NeSsi, the challenge's counter,
-# [has them as 49,280 operations](../compression/complexity.ipynb), 0.2 % of all. An 8-bit file would gain more than
-# that: each BN there is an operation of its own that rounds once more, and a folded one rounds nothing.
-# Exercise 2 measures it in simulation. A converter that may fold has to look at the weights.
+# [has them as 49,280 operations](../compression/complexity.ipynb), 0.2 % of all. An 8-bit file might gain
+# accuracy: each BN there is an operation of its own that rounds once more, and a folded one rounds nothing.
+# Exercise 2 looks for it in simulation, and finds too little to decide. A converter that may fold has to look at the weights.
 #
 # ### Two conventions that are easily mixed up
 #
@@ -523,14 +523,14 @@ assert not as_printed or 1.2 * loss[:, 1].max() < loss[:, 0].max()
 # {glue:text}`student_anew_loss:.2f`. Noise would have stayed, for batches and momentum are those of the training; only
 # the weights stood still. While the rate is high they run ahead of averages that need some thirty steps to forget, an
 # epoch of this run. What is left of ups and downs is the weights' own. It is one training; another seed has its jumps
-# elsewhere.
+# elsewhere, and it learnt with dropout, which validation has not.
 #
 # Does it change which epoch is kept? By validation accuracy epoch {glue:text}`student_was_kept` is the best as trained,
 # {glue:text}`student_again_kept` after one more pass, {glue:text}`student_anew_kept` measured anew. The jumps lie
 # early and the best epochs late; a run that ends after a few epochs without a better one has more to fear.
 #
 # The authors' momentum is 0.01. Their 326,970 clips, 102,150 of device A {cite}`heittola2022tau` and the 37,470 others in
-# six versions, are some 5,000 steps an epoch in batches of 64: the start is over within the first. The lag of a
+# six versions, less the three tenths held out, are some 3,600 steps an epoch in batches of 64: the start is over within the first. The lag of a
 # hundred steps stays. Ours ends because the rate of a cycle falls to zero; theirs is constant, and what it costs there
 # is not measured here. Our short profiles need the early start: at 0.01 its three hundred steps would be ten of twelve
 # epochs.
@@ -581,7 +581,8 @@ scores = pd.DataFrame(rows).T[[*ends, "log_loss"]].astype(float)
 # On the larger test of the corpus it learnt from, at places it never heard, the shipped student has
 # {glue:text}`student_same_corpus:.1f` % ({glue:text}`student_same_corpus_low:.1f` to {glue:text}`student_same_corpus_high:.1f`), on the four
 # other corpora {glue:text}`student_other_corpora:.1f` % ({glue:text}`student_other_corpora_low:.1f` to
-# {glue:text}`student_other_corpora_high:.1f`): there the sounds are others as well as the places.
+# {glue:text}`student_other_corpora_high:.1f`): there the sounds are others as well as the places. Corpora differ in difficulty too, so not all of
+# that step is novelty.
 #
 # ### Another training, another device, another scene
 #
@@ -638,8 +639,9 @@ plotting.show(figure)
 # is {glue:text}`student_gap_here:+.1f` points ({glue:text}`student_gap_here_low:+.1f` to
 # {glue:text}`student_gap_here_high:+.1f`), which alone would have shown nothing.
 #
-# The crosses have four places a scene, the dots fifty-five. Where they disagree it is mostly the places: of a street
+# The crosses have four places a scene, the dots fifty-five. Where they disagree, places and training are mixed: of a street
 # of pedestrians the shipped student knows few clips at its four, and for the sisters it is one of the easier scenes.
+# **The hardest scenes**, at all places, are the public square and the metro station; the metro is the easiest.
 # So read the matrix as a report of these places. What do its two most frequent mistakes sound like? For each, the mistaken clip that it is surest
 # of, and one that is what it said. In brackets the probability that it gives to that scene.
 
