@@ -470,8 +470,8 @@ for name, whole in students.items():
             rows[name, few, k] = accuracy(answers), 100 * same
 table = pd.DataFrame(rows, index=["accuracy (%)", "same (%)"]).T.unstack()
 for what, k in table.columns[[1, 2, 4, 5]]:
-    more = table[what, k] > table[what, k - 1]
-    glue(f"{what[:4]}_{k}", int(more.sum()))
+    glue(f"{what[:4]}_{k}", int((table[what, k] > table[what, k - 1]).sum()))
+assert table.notna().all(axis=None)
 names = {0: "nearest", 1: "sums kept", 2: "corrected"}
 table.rename(columns=names, level=1).round(1)
 
