@@ -479,7 +479,7 @@ table.rename(columns=names, level=1).round(1)
 # Kept sums keep more scenes than the nearest in {glue:text}`same_1` of the six rows, and corrected biases more than kept sums
 # in {glue:text}`same_2`. In accuracy kept sums gain over the nearest in {glue:text}`accu_1` of six, and correction gains
 # further in {glue:text}`accu_2`. What the repairs bring back is the student's old answer, right or wrong: where a row keeps
-# more scenes and is no more accurate, the scenes that had changed were as often put right as put wrong.
+# more scenes and is no more accurate, the scenes given back had been wrong at least as often as right.
 #
 # With 8 bits the network hardly notices. Below the break the rounding error is no longer small beside the
 # numbers themselves. [The next chapter](qat.ipynb) trains *with* the rounding in the loop.
@@ -761,7 +761,7 @@ glue("largest_loss", int8["log_loss"].abs().max())
 #
 # Log loss sees more: it changes by {glue:text}`rrs_loss` nats for RRS. Of {glue:text}`students` intervals over recordings
 # {glue:text}`louder` lie above zero and {glue:text}`quieter` below, that of *RRS double softmax*. Eight bits do change the probabilities
-# of these students, then, but not always for the worse, and by {glue:text}`largest_loss:.4f` nats at the most.
+# of these students, then, but not always for the worse, and by {glue:text}`largest_loss:.4f` nats on average at the most.
 # (*Response twice* and *response long* are controls that train as long as RRS;
 # *double softmax* is the loss of the published programs, which [the chapter on slips](../challenges/slips.ipynb) takes apart.)
 #
