@@ -148,7 +148,7 @@ assert len(devices) == clips["device"].nunique()
 
 # %% [markdown]
 # The log loss of the file and its macro accuracy are {glue:text}`overall`. On devices heard in training they are
-# {glue:text}`seen`, on the others {glue:text}`unseen`. The teacher that it learned from has {glue:text}`the`; in a run so
+# {glue:text}`seen`, on the others {glue:text}`unseen`. The teacher, in floats, has {glue:text}`the`; in a run so
 # short a teacher need not be better than its students. The price of eight bits, the file minus the network in floats, is
 # {glue:text}`price`.
 #
@@ -234,7 +234,7 @@ assert max(draws) <= len(places)
 # than chance would; to accuracy they are mistakes like the others.
 #
 # Here is the dearest clip, at the 8 kHz that the network hears, and then the cheapest of the scene it was taken for.
-# Under them stands what the program of the embedded corpus mixes into most recordings of each scene: listen for that
+# Above them stands what the program of the embedded corpus mixes into most recordings of each scene: listen for that
 # (both are synthetic, unless the folder is yours). Would you have known?
 
 # %% tags=["nbval-ignore-output"]
@@ -321,6 +321,7 @@ ax.axline((0, 0), slope=1, ls="--", color="0.6")
 ax.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
 ax.legend()
 show(fig)
+assert np.array_equal(p.argmax(1), answers.argmax(1))
 
 # %% tags=["nbval-ignore-output"]
 own, logits = (tempered(said[name], chosen[name]) for name in systems)
@@ -351,6 +352,7 @@ each = {device: best_temperature(
     np.log(guess["published"][rows]), heard.labels[rows])
     for device, rows in known.reset_index().groupby("device").indices.items()}
 glue("devices_T", f"{min(each.values()):.2f} to {max(each.values()):.2f}")
+assert set(each) == set(known["device"])
 
 # %% [markdown]
 # The temperature moves the log loss by {glue:text}`own` nats after the published lesson, and by {glue:text}`logits` after
