@@ -409,7 +409,7 @@ scaled.join(points[["verdict", "seeds", "teachers"]]).rename_axis(None)
 # {glue:text}`rrs_labels_tempered_log_loss_high:+.3f`; *{glue:text}`rrs_labels_tempered_log_loss_verdict`*) of RRS minus labels, and
 # {glue:text}`response_labels_tempered_log_loss_difference:+.3f` ({glue:text}`response_labels_tempered_log_loss_low:+.3f` to
 # {glue:text}`response_labels_tempered_log_loss_high:+.3f`; *{glue:text}`response_labels_tempered_log_loss_verdict`*) of response in one phase
-# minus labels. So of what a table of log losses shows for RRS, {glue:text}`sureness:.0f` % was sureness, which a division mends, and not knowledge.
+# minus labels: the one gain that is shown for a teacher here. So of what a table of log losses shows for RRS, {glue:text}`sureness:.0f` % was sureness, which a division mends, and not knowledge.
 # (The runs of one seed were not kept, and have no temperature; these two are over {glue:text}`rrs_labels_tempered_log_loss_seeds`
 # and {glue:text}`response_labels_tempered_log_loss_seeds` seeds.)
 #
@@ -547,7 +547,9 @@ pd.DataFrame({"response - student": ends},
 #   (*{glue:text}`labels_response_verdict`*).
 # * In log loss RRS is {glue:text}`rrs_labels_log_loss_difference:+.2f` nats from labels as trained, and
 #   {glue:text}`rrs_labels_tempered_log_loss_difference:+.3f` (*{glue:text}`rrs_labels_tempered_log_loss_verdict`*) when each student has its own
-#   temperature: {glue:text}`sureness:.0f` % of the lead was sureness.
+#   temperature: {glue:text}`sureness:.0f` % of the lead was sureness. Response in one phase keeps
+#   {glue:text}`response_labels_tempered_log_loss_difference:+.3f` (*{glue:text}`response_labels_tempered_log_loss_verdict`*), the one gain
+#   shown for a teacher here.
 # * Trainings of one lesson scatter by {glue:text}`spread:.1f` points. Differences of two that share the seed and the teacher scatter by
 #   {glue:text}`paired_min:.1f` to {glue:text}`paired_max:.1f`, independent ones would by {glue:text}`independent_min:.1f` to
 #   {glue:text}`independent_max:.1f`: sharing buys next to nothing.
