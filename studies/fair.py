@@ -9,7 +9,8 @@ r"""The decisive comparison: does a teacher help this student, and is RRS more t
     python -m studies fair --decide                                  the differences, into the json
     python -m studies fair --confirm                                 once, at the very end
 
-This is the design, written down before the first run; nothing here was changed by a test score.
+This is the design, written down before the first run. One arm was added by what test scores showed
+(`response_alone`, see below), and the seeds of `response`; nothing else was changed by them.
 
 Question. The same student, with the same epochs and the same augmentation: do its scores rise when
 a teacher takes part, and are they higher when relations come before responses?
@@ -40,7 +41,8 @@ interest; the primary hypothesis is on the tuned ones.
 
 Test. The embedded corpus's own test and four further renderings (corpus seeds 1 to 4): 550
 locations, through the front end of the training data. Power is limited by locations, and trainings
-are dearer than rendering. Test scores choose nothing. A fifth rendering, seed 9, confirms the
+are dearer than rendering. Test scores choose nothing. Log loss is compared as trained, and after a
+temperature that each run's own validation clips chose: smoothed labels make a student less sure. A fifth rendering, seed 9, confirms the
 primary difference; only `--confirm` hears it, once all runs of it are there.
 
 Decision. `asclib.evaluation.statistics.difference`, locations x seeds x teachers: *yes* where the
