@@ -42,8 +42,9 @@ interest; the primary hypothesis is on the tuned ones.
 Test. The embedded corpus's own test and four further renderings (corpus seeds 1 to 4): 550
 locations, through the front end of the training data. Power is limited by locations, and trainings
 are dearer than rendering. Test scores choose nothing. Log loss is compared as trained, and after a
-temperature that each run's own validation clips chose: smoothed labels make a student less sure. A fifth rendering, seed 9, confirms the
-primary difference; only `--confirm` hears it, once all runs of it are there.
+temperature that each run's own validation clips chose: smoothed labels make a student less sure.
+A fifth rendering, seed 9, confirms the primary difference; only `--confirm` hears it, once all runs
+of it are there.
 
 Decision. `asclib.evaluation.statistics.difference`, locations x seeds x teachers: *yes* where the
 95 % interval excludes zero, *no* where it lies within one point of it, else *open*. All other arms
