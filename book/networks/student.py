@@ -444,7 +444,7 @@ pd.DataFrame(rows, index=["clips", "recordings", "locations"]).T
 # `net()` gives the trained network, and trains it only if the store does not have it yet. How did its training
 # go, and which epoch was kept?
 
-# %% mystnb={"figure": {"name": "fig-student-curves", "caption": "The student's training. The vertical line marks the epoch that was kept, the best by validation macro accuracy."}, "image": {"alt": "Two panels over epochs: training and validation loss, and validation macro accuracy, with a vertical line at the epoch that was kept."}}
+# %% tags=["nbval-ignore-output"] mystnb={"figure": {"name": "fig-student-curves", "caption": "The student's training. The vertical line marks the epoch that was kept, the best by validation macro accuracy."}, "image": {"alt": "Two panels over epochs: training and validation loss, and validation macro accuracy, with a vertical line at the epoch that was kept."}}
 student, history = run.net(), run.history()
 best = history["validation_accuracy"].idxmax() + 1
 figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.3))
