@@ -185,7 +185,7 @@ class Record:
             the log loss after it is kept as well.
         """
         p = probabilities(torch.from_numpy(logits))
-        row |= self.scores(p)
+        row = row | self.scores(p)
         tempered = None
         if temperature is not None:
             tempered = self._losses(probabilities(torch.from_numpy(logits).float() / temperature))
@@ -205,16 +205,18 @@ class Record:
     ) -> None:
         """Write one more run.
 
-        Args: right, losses and tempered (clips,), in the order of the table.
+        Args: right, losses and tempered (clips,), in the order of the table; without a temperature
+            None, of which zeros are kept that nothing reads.
         Raises: ValueError when there are others than clips, or when the run is there already.
         """
-        if not len(right) == len(losses) == len(self.table):
+        if tempered is None:
+            tempered = np.zeros(len(losses))
+        if not len(right) == len(losses) == len(tempered) == len(self.table):
             raise ValueError(f"{len(right)} answers for {len(self.table)} test clips")
         if any(all(other[name] == row[name] for name in KEY) for other in self.rows):
             raise ValueError(f"{self.path} has the run of {_called(row)} already: take its row out")
         arrays = {"right": np.packbits(right.astype(bool)), "loss": in_bytes(losses)}
-        if tempered is not None:
-            arrays["tempered"] = in_bytes(tempered)
+        arrays["tempered"] = in_bytes(tempered)
         fit = max(1, self.limit // sum(one.nbytes for one in arrays.values()))
         before = sum(other["arm"] == row["arm"] for other in self.rows)
         number, place = divmod(before, fit)

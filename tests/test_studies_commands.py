@@ -15,7 +15,7 @@ from studies.__main__ import collect, main
 SHARED = {"__main__", "command", "ready", "systems"}  # modules that are no study
 SHARED |= {"arms", "effort", "record", "renderings", "sitting", "tuning", "verdicts"}  # of `fair`
 SHARED |= {"shrinking"}  # of `pruning` and `qat`
-SHARED |= {"components", "heldout", "independent", "linear", "reading", "splits", "unheard"}
+SHARED |= {"components", "heldout", "linear", "reading", "splits", "unheard"}
 SHARED |= {"label_arms"}  # of `labels`
 TIMED = {"training", "distillation"}  # by benchmarks/
 

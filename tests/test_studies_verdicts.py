@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from asclib.challenge import SCENES
 from asclib.evaluation.statistics import Interval
 from studies import verdicts
 from studies.arms import DECIDING
@@ -29,7 +30,7 @@ def synthetic(path, right, limit=10**6):
     place = np.arange(clips) // 4
     table = pd.DataFrame(
         {
-            "scene": [f"scene{k % 10}" for k in place],
+            "scene": [SCENES[k % 10] for k in place],
             "device": "a",
             "recording": [f"r{k}" for k in place],
             "city": "city",
@@ -98,6 +99,22 @@ def test_runs_without_a_temperature_have_no_log_loss_after_it(tmp_path):
     expected = np.where(right[0][[0, 2]], 0.3, 1.5)
     np.testing.assert_allclose(found.values, expected, atol=0.06)  # a byte each
     assert record.system("rrs", 24, "x", "log_loss").seeds == (0, 1, 2)
+
+
+def test_runs_with_and_without_a_temperature_stand_in_one_file(tmp_path):
+    right = np.random.default_rng(0).random((1, 1, 400)) < 0.7
+    record = synthetic(tmp_path / "fair.json", {"rrs": right})
+    logits = np.random.default_rng(1).normal(size=(400, 10)).astype(np.float16)
+    for seed, temperature in ((1, None), (2, 2.0)):
+        row = record.rows[0] | {"seed": seed}
+        del row["temperature"]
+        before = dict(row)
+        record.add_logits(row, logits, temperature=temperature)
+        assert row == before  # the caller's own
+    assert record.system("rrs", 24, "x", "tempered_log_loss").seeds == (0, 2)
+    assert record.system("rrs", 24, "x", "log_loss").seeds == (0, 1, 2)
+    loss = [one["tempered_log_loss"] for one in record.rows if "tempered_log_loss" in one]
+    assert len(loss) == 1 and loss[0] < record.rows[2]["log_loss"]
 
 
 # ---- decisions ----------------------------------------------------------------------------------
